@@ -1,0 +1,37 @@
+# add_module(NAME LAYER N SOURCES ... [TESTS ...] [DEPS modules...] [PRIVATE_LIBS ...] [PUBLIC_LIBS ...])
+#
+# Declares the static library of one folder under src/ and, from TESTS, one test program NAME_test.
+# Configuring fails when a dependency is not of a lower layer (see ARCHITECTURE.md); the script
+# scripts/check-includes compares the #include lines with DEPS.
+function(add_module name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LAYER" "SOURCES;TESTS;DEPS;PRIVATE_LIBS;PUBLIC_LIBS;TEST_LIBS")
+  if(arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "add_module(${name}): unknown arguments ${arg_UNPARSED_ARGUMENTS}")
+  endif()
+  add_library(${name} STATIC ${arg_SOURCES})
+  set_property(TARGET ${name} PROPERTY MODULE_LAYER ${arg_LAYER})
+  foreach(dep IN LISTS arg_DEPS)
+    get_property(dep_layer TARGET ${dep} PROPERTY MODULE_LAYER)
+    if(NOT dep_layer LESS arg_LAYER)
+      message(FATAL_ERROR "${name} (layer ${arg_LAYER}) must not depend on ${dep} (layer ${dep_layer})")
+    endif()
+  endforeach()
+  target_link_libraries(${name} PUBLIC kaito_flags ${arg_DEPS} ${arg_PUBLIC_LIBS} PRIVATE ${arg_PRIVATE_LIBS})
+  target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR}/src)
+  if(arg_TESTS AND KAITO_BUILD_TESTS)
+    add_executable(${name}_test ${arg_TESTS})
+    target_link_libraries(${name}_test PRIVATE ${name} ${arg_TEST_LIBS} GTest::gtest_main GTest::gmock)
+    target_compile_definitions(${name}_test PRIVATE KAITO_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+    add_test(NAME unit.${name} COMMAND ${name}_test --gtest_brief=1)
+    set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 300)
+  endif()
+endfunction()
+
+# add_program(NAME SOURCES ... DEPS ...): an executable of apps/, layer 6.
+function(add_program name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS")
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE kaito_flags ${arg_DEPS})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+endfunction()
