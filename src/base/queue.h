@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
@@ -42,6 +43,13 @@ class Queue {
   std::optional<T> pop(const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
     if (!ready_.wait(lock, stop, [&] { return closed_ || !items_.empty(); })) return std::nullopt;
+    return take(lock);
+  }
+
+  /// As `pop`, waiting no longer than `timeout`.
+  std::optional<T> pop_for(const std::stop_token& stop, std::chrono::nanoseconds timeout) {
+    std::unique_lock lock(mutex_);
+    ready_.wait_for(lock, stop, timeout, [&] { return closed_ || !items_.empty(); });
     return take(lock);
   }
 
