@@ -1,8 +1,14 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
+
+#include <span>
 #include <string>
 #include <string_view>
 

@@ -1,0 +1,163 @@
+#include "workspace/canary.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "json/value.h"
+#include "net/http_client.h"
+
+namespace workspace {
+namespace {
+
+/// The longest part of a server's answer that goes into a message.
+constexpr std::size_t kMaxQuotedBytes = 200;
+
+}  // namespace
+
+struct CanaryProber::State {
+  struct Entry {
+    CanaryTarget target;
+    CanaryResult result;
+    int misses = 0;
+    bool running = false;
+    base::SteadyTime due;
+  };
+
+  State(Options chosen, const base::Clock& time, Probe ask, OnChange changed)
+      : options(chosen), clock(time), probe(std::move(ask)), on_change(std::move(changed)) {}
+
+  /// Takes an entry whose time has come; waits for one otherwise.
+  std::optional<std::pair<api::ObjectKey, CanaryTarget>> next(const std::stop_token& stop) {
+    std::unique_lock lock(mutex);
+    while (!stop.stop_requested()) {
+      auto soonest = base::SteadyTime::max();
+      const auto now = clock.steady();
+      for (auto& [key, entry] : entries) {
+        if (entry.running) continue;
+        if (entry.due <= now) {
+          entry.running = true;
+          return std::pair(key, entry.target);
+        }
+        soonest = std::min(soonest, entry.due);
+      }
+      const std::uint64_t seen = changes;
+      const auto limit = soonest == base::SteadyTime::max() ? std::chrono::nanoseconds(std::chrono::hours(1))
+                                                            : std::chrono::nanoseconds(soonest - now);
+      wake.wait_for(lock, stop, limit, [&] { return changes != seen; });
+    }
+    return std::nullopt;
+  }
+
+  /// Records an answer; true when what others see changed.
+  bool record(const api::ObjectKey& key, const CanaryTarget& target, const base::Status& answer) {
+    const std::lock_guard lock(mutex);
+    const auto found = entries.find(key);
+    if (found == entries.end()) return false;
+    Entry& entry = found->second;
+    entry.running = false;
+    if (!(entry.target == target)) return false;  // The world moved on while we asked.
+    const CanaryState before = entry.result.state;
+    const std::string message_before = entry.result.message;
+    const bool busy = !answer && answer.error().code() == base::ErrorCode::Throttled && before == CanaryState::Passed;
+    if (answer || busy) {
+      entry.misses = 0;
+      entry.result = {CanaryState::Passed, ""};
+    } else if (++entry.misses >= options.failures_allowed || before != CanaryState::Passed) {
+      entry.result = {CanaryState::Failed, answer.error().message()};
+    }
+    const bool good = answer.has_value() || busy;
+    const int exponent = std::min(entry.misses, 6);
+    entry.due = clock.steady() + (good ? options.interval : options.retry * (1 << std::max(0, exponent - 1)));
+    return entry.result.state != before || entry.result.message != message_before;
+  }
+
+  void run(const base::Context& ctx) {
+    while (auto job = next(ctx.stop())) {
+      const base::Status answer = probe(ctx, job->second);
+      if (ctx.stopped()) return;
+      if (record(job->first, job->second, answer)) on_change(job->first);
+    }
+  }
+
+  const Options options;
+  const base::Clock& clock;
+  const Probe probe;
+  const OnChange on_change;
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  std::uint64_t changes = 0;
+  std::map<api::ObjectKey, Entry> entries;
+  std::vector<std::jthread> threads;
+};
+
+CanaryProber::CanaryProber(Options options, const base::Clock& clock, Probe probe, OnChange on_change)
+    : state_(std::make_unique<State>(options, clock, std::move(probe), std::move(on_change))) {}
+
+CanaryProber::~CanaryProber() { stop(); }
+
+void CanaryProber::start(const base::Context& ctx) {
+  for (std::size_t i = 0; i < state_->options.threads; ++i) {
+    state_->threads.emplace_back([this, ctx](const std::stop_token& stop) { state_->run(ctx.with_stop(stop)); });
+  }
+}
+
+void CanaryProber::stop() {
+  for (std::jthread& thread : state_->threads) thread.request_stop();
+  state_->threads.clear();
+}
+
+CanaryResult CanaryProber::result(const api::ObjectKey& workspace, const CanaryTarget& target) {
+  const std::lock_guard lock(state_->mutex);
+  State::Entry& entry = state_->entries[workspace];
+  if (!(entry.target == target)) {
+    const bool running = entry.running;
+    entry = State::Entry{.target = target, .result = {}, .misses = 0, .running = running, .due = state_->clock.steady()};
+    ++state_->changes;
+    state_->wake.notify_one();
+  }
+  return entry.result;
+}
+
+void CanaryProber::forget(const api::ObjectKey& workspace) {
+  const std::lock_guard lock(state_->mutex);
+  state_->entries.erase(workspace);
+}
+
+CanaryProber::Probe token_probe(std::chrono::milliseconds timeout) {
+  // One client for all probes; built here so that a failure to build it is every probe's error.
+  net::HttpClient::Options options;
+  options.connect_timeout = std::chrono::seconds(5);
+  options.max_response_bytes = 1 << 20;
+  auto made = net::HttpClient::create(options);
+  auto client = made ? std::shared_ptr<net::HttpClient>(*std::move(made)) : nullptr;
+  return [client, timeout](const base::Context& ctx, const CanaryTarget& target) -> base::Status {
+    if (!client) return base::Error(base::ErrorCode::Internal, "no HTTP client");
+    net::HttpClientRequest request;
+    request.method = "POST";
+    request.url = fmt::format("http://{}/v1/completions", target.address);
+    request.headers.set("Content-Type", "application/json");
+    request.body = R"({"prompt":"Hello","max_tokens":1,"temperature":0})";
+    const auto response = client->send(ctx.with_timeout(timeout), request);
+    if (!response) return response.error();
+    if (response->status == 429 || response->status == 503) {
+      return base::Error(base::ErrorCode::Throttled, "the server is busy");
+    }
+    if (response->status != 200) {
+      return base::Error(base::ErrorCode::Invalid, fmt::format("the server answered {}: {}", response->status,
+                                                               response->body.substr(0, kMaxQuotedBytes)));
+    }
+    const json::Value answer = TRY(json::parse(response->body));
+    if (json::find_int(answer, "usage.completion_tokens").value_or(0) < 1) {
+      return base::Error(base::ErrorCode::Invalid, "the server's answer holds no token");
+    }
+    return {};
+  };
+}
+
+}  // namespace workspace

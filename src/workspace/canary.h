@@ -1,0 +1,63 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "api/meta.h"
+#include "base/clock.h"
+#include "base/context.h"
+#include "base/result.h"
+
+namespace workspace {
+
+/// One run of one container: another pod, address or restart has to prove itself anew.
+struct CanaryTarget {
+  std::string pod_uid;
+  std::int32_t restarts = 0;
+  std::string address;  ///< `10.0.0.7:5000`
+  friend bool operator==(const CanaryTarget&, const CanaryTarget&) = default;
+};
+
+enum class CanaryState { Unknown, Passed, Failed };
+
+struct CanaryResult {
+  CanaryState state = CanaryState::Unknown;
+  std::string message;  ///< Why it failed.
+};
+
+/// Asks pods for one token, off the reconcile threads, and remembers the answers. A pod that passed is
+/// asked again every `interval`; it fails after `failures_allowed` misses in a row. Thread-safe.
+class CanaryProber {
+ public:
+  struct Options {
+    std::chrono::milliseconds interval{60'000};
+    std::chrono::milliseconds retry{1'000};  ///< After a miss.
+    int failures_allowed = 3;                ///< For a target that passed before.
+    std::size_t threads = 2;
+  };
+  /// Errors of a probe are its message; Throttled means alive but busy.
+  using Probe = std::function<base::Status(const base::Context&, const CanaryTarget&)>;
+  /// Called on a prober thread when a result changed.
+  using OnChange = std::function<void(const api::ObjectKey& workspace)>;
+
+  CanaryProber(Options options, const base::Clock& clock, Probe probe, OnChange on_change);
+  ~CanaryProber();
+  void start(const base::Context& ctx);
+  void stop();
+
+  /// What is known of `target`, and sees to it that more will be.
+  CanaryResult result(const api::ObjectKey& workspace, const CanaryTarget& target);
+  /// Drops what is known of a workspace and stops asking.
+  void forget(const api::ObjectKey& workspace);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// The probe of preset pods: one token from `POST http://ADDRESS/v1/completions`.
+CanaryProber::Probe token_probe(std::chrono::milliseconds timeout);
+
+}  // namespace workspace

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/apps.h"
+#include "api/core/config.h"
+#include "api/core/node.h"
+#include "api/core/pod.h"
+#include "api/core/service.h"
+#include "api/workspace/workspace.h"
+#include "model/catalog/catalog.h"
+#include "model/sku/sku.h"
+#include "workspace/canary.h"
+#include "workspace/options.h"
+
+namespace workspace {
+
+/// A NodeClaim or a Machine; the operator treats them alike.
+struct Claim {
+  std::string name;
+  bool deleting = false;
+  std::string node_name;  ///< "" until a node registered.
+  std::vector<api::Condition> conditions;
+  bool ready() const;
+};
+
+/// One workspace and everything about it, read once at the start of a reconcile.
+struct Observed {
+  std::shared_ptr<const api::Workspace> workspace;
+  std::vector<Claim> claims;                              ///< Carrying this workspace's labels.
+  std::vector<std::shared_ptr<const api::Node>> nodes;    ///< All nodes of the cluster.
+  std::shared_ptr<const api::StatefulSet> stateful_set;   ///< Null when absent; so below.
+  std::shared_ptr<const api::Service> service;
+  std::shared_ptr<const api::Service> headless_service;
+  std::vector<std::shared_ptr<const api::Pod>> pods;      ///< Carrying this workspace's label.
+  std::shared_ptr<const api::ConfigMap> config;           ///< Of `inference.config`, when set.
+  const model::Preset* preset = nullptr;                  ///< Null for templates and unknown names.
+  std::optional<model::Sku> sku;                          ///< Of `resource.instanceType`, when known.
+};
+
+/// A reason for not being ready. `stalled`: waiting does not help, somebody has to act.
+struct Problem {
+  std::string reason;
+  std::string message;
+  bool stalled = false;
+};
+
+}  // namespace workspace

@@ -1,0 +1,179 @@
+#include "workspace/operator.h"
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "api/nodeclaim/machine.h"
+#include "api/nodeclaim/nodeclaim.h"
+#include "api/workspace/names.h"
+#include "kube/cache/informer.h"
+#include "kube/runtime/events.h"
+#include "workspace/canary.h"
+#include "workspace/controller.h"
+
+namespace workspace {
+namespace {
+
+kube::Reflector::Options labelled(std::string_view label) {
+  kube::Reflector::Options options;
+  options.label_selector = std::string(label);
+  return options;
+}
+
+/// The workspace that an object's labels name; nothing when they name none.
+template <class T>
+std::vector<api::ObjectKey> workspace_of_claim(const T& claim) {
+  const auto& labels = claim.metadata.labels;
+  const auto name = labels.find(std::string(api::kLabelWorkspace));
+  const auto ns = labels.find(std::string(api::kLabelWorkspaceNamespace));
+  if (name == labels.end() || ns == labels.end()) return {};
+  return {{ns->second, name->second}};
+}
+
+template <class T>
+std::vector<api::ObjectKey> workspace_in_namespace(const T& object) {
+  const auto name = object.metadata.labels.find(std::string(api::kLabelWorkspace));
+  if (name == object.metadata.labels.end()) return {};
+  return {{object.metadata.ns, name->second}};
+}
+
+template <class T>
+std::vector<std::string> index_key(const T& object) {
+  std::vector<std::string> keys;
+  if constexpr (std::is_same_v<T, api::NodeClaim> || std::is_same_v<T, api::Machine>) {
+    for (const auto& key : workspace_of_claim(object)) keys.push_back(key.text());
+  } else {
+    for (const auto& key : workspace_in_namespace(object)) keys.push_back(key.text());
+  }
+  return keys;
+}
+
+constexpr const char* kByWorkspace = "workspace";
+
+template <class T>
+Claim to_claim(const T& object) {
+  return {object.metadata.name, object.metadata.deleting(), object.status.node_name, object.status.conditions};
+}
+
+/// What of a node a workspace can depend on; the heartbeat of a healthy node changes none of it.
+std::string node_facts(const api::Node& node) {
+  std::string facts = node.metadata.deleting() ? "deleting" : "";
+  for (const auto& [key, value] : node.metadata.labels) facts += fmt::format("|{}={}", key, value);
+  for (const auto& condition : node.status.conditions) facts += fmt::format("|{}:{}", condition.type, condition.status);
+  for (const auto& [key, quantity] : node.status.capacity) facts += fmt::format("|{}:{}", key, quantity.text);
+  return facts;
+}
+
+}  // namespace
+
+struct Operator::Parts final : public Observer {
+  explicit Parts(Deps given)
+      : deps(std::move(given)),
+        manager(deps.log),
+        workspaces(deps.client),
+        nodes(deps.client),
+        pods(deps.client, labelled(api::kLabelWorkspace)),
+        stateful_sets(deps.client, labelled(api::kLabelWorkspace)),
+        services(deps.client, labelled(api::kLabelWorkspace)),
+        canary({.interval = deps.options.canary_interval}, deps.clock, token_probe(deps.options.canary_timeout),
+               [this](const api::ObjectKey& key) { controller->enqueue(key); }) {
+    if (deps.options.provisioner == NodeProvisioner::NodeClaim) node_claims = std::make_unique<kube::Informer<api::NodeClaim>>(deps.client, labelled(api::kLabelWorkspace));
+    if (deps.options.provisioner == NodeProvisioner::Machine) machines = std::make_unique<kube::Informer<api::Machine>>(deps.client, labelled(api::kLabelWorkspace));
+  }
+
+  void wire(const base::Context& ctx) {
+    events = kube::EventRecorder::create(ctx, deps.client, "kaito-workspace");
+    reconciler = std::make_unique<WorkspaceController>(WorkspaceController::Deps{deps.client, *this, canary, *events, deps.clock, deps.options});
+    controller = std::make_unique<kube::Controller>(kube::Controller::Options{.name = "workspace", .workers = deps.options.workers}, *reconciler, deps.clock);
+    controller->watch(workspaces);
+    controller->watch_mapped<api::Pod>(pods, workspace_in_namespace<api::Pod>);
+    controller->watch_mapped<api::StatefulSet>(stateful_sets, workspace_in_namespace<api::StatefulSet>);
+    controller->watch_mapped<api::Service>(services, workspace_in_namespace<api::Service>);
+    pods.add_index(kByWorkspace, index_key<api::Pod>);
+    if (node_claims) {
+      node_claims->add_index(kByWorkspace, index_key<api::NodeClaim>);
+      controller->watch_mapped<api::NodeClaim>(*node_claims, workspace_of_claim<api::NodeClaim>);
+      manager.add(*node_claims);
+    }
+    if (machines) {
+      machines->add_index(kByWorkspace, index_key<api::Machine>);
+      controller->watch_mapped<api::Machine>(*machines, workspace_of_claim<api::Machine>);
+      manager.add(*machines);
+    }
+    nodes.add_handler([this](const kube::Change<api::Node>& change) { on_node(change); });
+    manager.add(workspaces);
+    manager.add(nodes);
+    manager.add(pods);
+    manager.add(stateful_sets);
+    manager.add(services);
+    manager.add(*controller);
+  }
+
+  /// A node that changed in a way that matters wakes the workspaces that may use it.
+  void on_node(const kube::Change<api::Node>& change) {
+    if (change.before && change.after && node_facts(*change.before) == node_facts(*change.after)) return;
+    std::set<api::ObjectKey> keys;
+    for (const auto* node : {change.before.get(), change.after.get()}) {
+      if (!node) continue;
+      for (const api::ObjectKey& key : workspace_of_claim(*node)) keys.insert(key);
+      for (const auto& workspace : workspaces.list()) {
+        const bool byo = deps.options.provisioner == NodeProvisioner::Byo || !workspace->resource.preferred_nodes.empty();
+        if (byo && matches_selector(*workspace, *node)) keys.insert(workspace->metadata.key());
+      }
+    }
+    for (const api::ObjectKey& key : keys) controller->enqueue(key);
+  }
+
+  std::optional<Observed> observe(const api::ObjectKey& key) const override {
+    Observed observed;
+    observed.workspace = workspaces.get(key);
+    if (!observed.workspace) return std::nullopt;
+    observed.nodes = nodes.list();
+    observed.pods = pods.by_index(kByWorkspace, key.text());
+    observed.stateful_set = stateful_sets.get(key);
+    observed.service = services.get(key);
+    observed.headless_service = services.get({key.ns, key.name + "-headless"});
+    if (node_claims) {
+      for (const auto& claim : node_claims->by_index(kByWorkspace, key.text())) observed.claims.push_back(to_claim(*claim));
+    }
+    if (machines) {
+      for (const auto& machine : machines->by_index(kByWorkspace, key.text())) observed.claims.push_back(to_claim(*machine));
+    }
+    if (const auto& inference = observed.workspace->inference; inference && inference->preset) observed.preset = model::find_preset(inference->preset->name);
+    observed.sku = model::find_sku(deps.options.cloud, observed.workspace->resource.instance_type);
+    return observed;
+  }
+
+  Deps deps;
+  kube::Manager manager;
+  kube::Informer<api::Workspace> workspaces;
+  kube::Informer<api::Node> nodes;
+  kube::Informer<api::Pod> pods;
+  kube::Informer<api::StatefulSet> stateful_sets;
+  kube::Informer<api::Service> services;
+  std::unique_ptr<kube::Informer<api::NodeClaim>> node_claims;
+  std::unique_ptr<kube::Informer<api::Machine>> machines;
+  std::unique_ptr<kube::EventRecorder> events;
+  CanaryProber canary;
+  std::unique_ptr<WorkspaceController> reconciler;
+  std::unique_ptr<kube::Controller> controller;
+};
+
+Operator::Operator(Deps deps) : parts_(std::make_unique<Parts>(std::move(deps))) {}
+Operator::~Operator() { stop(); }
+
+base::Status Operator::start(const base::Context& ctx) {
+  parts_->wire(ctx);
+  parts_->canary.start(ctx);
+  return parts_->manager.start(ctx);
+}
+
+void Operator::stop() {
+  parts_->manager.stop();
+  parts_->canary.stop();
+}
+
+kube::Controller::Counters Operator::counters() const { return parts_->controller ? parts_->controller->counters() : kube::Controller::Counters{}; }
+
+}  // namespace workspace
