@@ -63,8 +63,8 @@ Target wanted_nodes(const Observed& observed, const Options& options) {
   // The native runtime does not spread one model over nodes: each node holds a whole replica.
   const std::int32_t count = std::max<std::int32_t>(1, workspace.resource.count.value_or(1));
   if (!observed.preset || !observed.sku || options.provisioner == NodeProvisioner::Byo) return {count, std::nullopt};
-  const auto weights = observed.preset->weights_bytes;
-  const auto memory = observed.sku->gpu_memory_bytes;
+  const auto weights = observed.preset->weights_bytes();
+  const auto memory = observed.sku->gpu_memory_bytes();
   const bool bypass = workspace.metadata.annotations.contains(std::string(api::kAnnotationBypassResourceChecks));
   if (memory > 0 && weights > memory && !bypass) {
     constexpr double kGiB = 1024.0 * 1024 * 1024;

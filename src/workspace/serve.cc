@@ -166,7 +166,7 @@ json::Object main_container(const Observed& observed, const Options& options) {
       {"volumeMounts", json::Array{json::Object{{"name", "model-weights-volume"}, {"mountPath", text(kWeightsPath)}},
                                    json::Object{{"name", "model-cache"}, {"mountPath", text(options.model_cache_path)}, {"readOnly", true}}}},
       // A ready model should not wait for the next look: start-up is checked every second.
-      {"startupProbe", http_probe(1, 2, load_limit_seconds(observed.preset->weights_bytes))},
+      {"startupProbe", http_probe(1, 2, load_limit_seconds(observed.preset->weights_bytes()))},
       {"livenessProbe", http_probe(10, 5, 3)},
       {"readinessProbe", http_probe(5, 5, 2)},
       {"terminationMessagePolicy", "FallbackToLogsOnError"}};
