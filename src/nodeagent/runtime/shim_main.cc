@@ -1,0 +1,3 @@
+#include "nodeagent/runtime/shim.h"
+
+int main() { return nodeagent::shim_main(); }
