@@ -168,6 +168,31 @@ concept Resource = json::Described<T> && requires(T& t) {
   { t.metadata } -> std::same_as<ObjectMeta&>;
 };
 
+/// Describes what every root type begins with: apiVersion and kind (written from `T::kType`,
+/// ignored when read) and metadata. Call it first in the `describe` of a root type.
+template <class V, class T>
+void describe_root(V& v, T& object) {
+  std::string api_version = T::kType.api_version();
+  std::string kind(T::kType.kind);
+  v.field("apiVersion", api_version, Presence::Optional,
+          "Group and version of the schema this object follows.");
+  v.field("kind", kind, Presence::Optional, "The type of this object.");
+  v.field("metadata", object.metadata, Presence::Optional, "Standard object metadata.");
+}
+
+/// An owner reference to `owner` with `controller` and `blockOwnerDeletion` set.
+template <class T>
+OwnerReference controller_reference(const T& owner) {
+  return {.api_version = T::kType.api_version(),
+          .kind = std::string(T::kType.kind),
+          .name = owner.metadata.name,
+          .uid = owner.metadata.uid,
+          .controller = true,
+          .block_owner_deletion = true};
+}
+/// The reference whose `controller` is true, or null.
+const OwnerReference* find_controller(const ObjectMeta& metadata);
+
 /// The condition of `type`, or null.
 const Condition* find_condition(const std::vector<Condition>& conditions, std::string_view type);
 /// True when `type` is there with status True.

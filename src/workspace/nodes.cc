@@ -317,7 +317,7 @@ json::Value make_claim(const Observed& observed, const Options& options, const s
     requirements.push_back(json::Object{{"key", "karpenter.k8s.aws/instance-gpu-count"}, {"operator", "Gt"}, {"values", json::Array{"0"}}});
   }
 
-  const std::string storage = observed.preset && !observed.preset->disk.empty() ? observed.preset->disk : std::string("1024Gi");
+  const std::string_view storage = observed.preset && !observed.preset->disk.empty() ? observed.preset->disk : "1024Gi";
   json::Object spec{{"requirements", std::move(requirements)},
                     {"taints", json::Array{json::Object{{"key", "sku"}, {"value", "gpu"}, {"effect", "NoSchedule"}}}},
                     {"resources", json::Object{{"requests", json::Object{{"storage", json::String(storage)}}}}}};

@@ -269,7 +269,7 @@ ServePlan plan_serving(const Observed& observed, const NodePlan& nodes, const Op
   ServePlan plan;
   plan.objects.push_back(service(workspace));
   plan.objects.push_back(headless_service(workspace));
-  json::Object pod_template = workspace.inference->preset ? preset_template(observed, options, plan) : workspace.inference->pod_template;
+  json::Object pod_template = workspace.inference->preset ? preset_template(observed, options, plan) : workspace.inference->pod_template.value_or(json::Object());
   if (plan.problem) return plan;
   plan.template_hash = seal_template(pod_template, observed, nodes, options);
   plan.objects.push_back(stateful_set(observed, nodes, std::move(pod_template)));

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "api/core/references.h"
+#include "api/meta.h"
+
+/// core/v1 Event.
+namespace api {
+
+struct EventSource {
+  std::string component;
+  std::string host;
+};
+template <class V>
+void describe(V& v, EventSource& s) {
+  v.field("component", s.component, Presence::Optional, "Who reports.");
+  v.field("host", s.host, Presence::Optional, "On which node.");
+}
+
+struct Event {
+  static constexpr ResourceType kType{"", "v1", "events", "Event", true};
+  ObjectMeta metadata;
+  ObjectReference involved_object;
+  std::string reason;
+  std::string message;
+  EventSource source;
+  Time first_timestamp;
+  Time last_timestamp;
+  std::int32_t count = 0;
+  std::string type;
+  std::string reporting_component;
+  std::string reporting_instance;
+};
+template <class V>
+void describe(V& v, Event& e) {
+  v.type("Something that happened to an object.");
+  describe_root(v, e);
+  v.field("involvedObject", e.involved_object, Presence::Required, "The object.");
+  v.field("reason", e.reason, Presence::Optional, "CamelCase reason.");
+  v.field("message", e.message, Presence::Optional, "Details for people.");
+  v.field("source", e.source, Presence::Optional, "Who reports.");
+  v.field("firstTimestamp", e.first_timestamp, Presence::Optional, "When it first happened.", {.format = "date-time"});
+  v.field("lastTimestamp", e.last_timestamp, Presence::Optional, "When it last happened.", {.format = "date-time"});
+  v.field("count", e.count, Presence::Optional, "How often.");
+  v.field("type", e.type, Presence::Optional, "Normal or Warning.");
+  v.field("reportingComponent", e.reporting_component, Presence::Optional, "Controller that reports.");
+  v.field("reportingInstance", e.reporting_instance, Presence::Optional, "Its instance.");
+}
+
+}  // namespace api
