@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "api/meta.h"
@@ -19,7 +20,8 @@ namespace kube {
 
 /// The list-and-watch loop behind an informer: pages the list, watches from its version with
 /// bookmarks, resumes after a dropped watch, lists again after 410, backs off with jitter when the
-/// server does not answer. One thread per reflector.
+/// server does not answer. One thread per reflector. A derived class calls `stop` in its
+/// destructor.
 class Reflector {
  public:
   struct Options {
@@ -27,6 +29,10 @@ class Reflector {
     std::string label_selector;
     std::string field_selector;
     std::size_t page_size = 500;
+    /// Asked of the server for each watch, shortened by up to a quarter so that not all end at
+    /// once.
+    std::chrono::seconds watch_timeout{400};
+    std::chrono::milliseconds watch_margin{30'000};  ///< See WatchOptions.
   };
   Reflector(Client& client, api::ResourceType type, Options options);
   virtual ~Reflector();
@@ -36,16 +42,27 @@ class Reflector {
   void stop();
   /// True after the first complete list.
   bool synced() const;
-  /// Waits until `synced`. Errors: those of the context.
+  /// Waits until `synced`. Errors: those of the context, naming what the last list failed with.
   base::Status wait_synced(const base::Context& ctx) const;
+  /// What is followed.
+  const api::ResourceType& type() const;
 
  protected:
-  /// The complete state, replacing what was known. Runs on the reflector's thread, as `on_event`.
-  virtual void on_replace(std::vector<json::Value> items) = 0;
+  // All of these run on the reflector's thread. A complete list arrives as on_replace_begin,
+  // on_replace_item for each object and on_replace_end, and replaces what was known; after a
+  // failure inside a list the next call is on_replace_begin again.
+  virtual void on_replace_begin() = 0;
+  virtual void on_replace_item(json::Value item) = 0;
+  virtual void on_replace_end() = 0;
+  /// Added, Modified or Deleted.
   virtual void on_event(WatchEvent event) = 0;
+
+  /// Logs an object that does not fit its type and is left out.
+  void report_unreadable(const json::Value& object, const base::Error& error) const;
 
  private:
   struct State;
+  class Loop;
   std::unique_ptr<State> state_;
 };
 
@@ -67,13 +84,16 @@ class Informer final : public Reflector {
   using Handler = std::function<void(const Change<T>&)>;
   using IndexFunction = std::function<std::vector<std::string>(const T&)>;
 
-  explicit Informer(Client& client, Options options = {}) : Reflector(client, T::kType, std::move(options)) {}
+  explicit Informer(Client& client, Options options = {})
+      : Reflector(client, T::kType, std::move(options)) {}
   ~Informer() override { stop(); }
 
   /// Before `start` only.
   void add_handler(Handler handler) { handlers_.push_back(std::move(handler)); }
   /// Before `start` only: objects can then be found by each of the strings `function` gives.
-  void add_index(std::string name, IndexFunction function) { indexes_[std::move(name)].function = std::move(function); }
+  void add_index(std::string name, IndexFunction function) {
+    indexes_[std::move(name)].function = std::move(function);
+  }
 
   std::shared_ptr<const T> get(const api::ObjectKey& key) const {
     std::shared_lock lock(mutex_);
@@ -87,11 +107,13 @@ class Informer final : public Reflector {
     for (const auto& [key, object] : objects_) all.push_back(object);
     return all;
   }
-  std::vector<std::shared_ptr<const T>> by_index(const std::string& name, const std::string& value) const {
+  std::vector<std::shared_ptr<const T>> by_index(const std::string& name,
+                                                 const std::string& value) const {
     std::shared_lock lock(mutex_);
     std::vector<std::shared_ptr<const T>> found;
     const auto& entries = indexes_.at(name).entries;
-    for (auto [at, end] = entries.equal_range(value); at != end; ++at) found.push_back(objects_.at(at->second));
+    for (auto [at, end] = entries.equal_range(value); at != end; ++at)
+      found.push_back(objects_.at(at->second));
     return found;
   }
   std::size_t size() const {
@@ -100,21 +122,21 @@ class Informer final : public Reflector {
   }
 
  protected:
-  void on_replace(std::vector<json::Value> items) override {
-    std::map<api::ObjectKey, std::shared_ptr<const T>> wanted;
-    for (json::Value& item : items) {
-      if (auto object = decode_item(item)) wanted.emplace(object->metadata.key(), std::move(object));
-      item = nullptr;
-    }
+  void on_replace_begin() override { listed_.clear(); }
+  void on_replace_item(json::Value item) override {
+    if (auto object = decode_item(item)) listed_.emplace(object->metadata.key(), std::move(object));
+  }
+  void on_replace_end() override {
     std::vector<api::ObjectKey> gone;
     {
       std::shared_lock lock(mutex_);
       for (const auto& [key, object] : objects_) {
-        if (!wanted.contains(key)) gone.push_back(key);
+        if (!listed_.contains(key)) gone.push_back(key);
       }
     }
     for (const api::ObjectKey& key : gone) erase(key);
-    for (auto& [key, object] : wanted) store(std::move(object));
+    for (auto& [key, object] : listed_) store(std::move(object));
+    listed_.clear();
   }
   void on_event(WatchEvent event) override {
     auto object = decode_item(event.object);
@@ -132,9 +154,11 @@ class Informer final : public Reflector {
     std::multimap<std::string, api::ObjectKey> entries;
   };
 
-  static std::shared_ptr<const T> decode_item(const json::Value& item) {
+  std::shared_ptr<const T> decode_item(const json::Value& item) const {
     auto object = json::decode<T>(item);
-    return object ? std::make_shared<const T>(*std::move(object)) : nullptr;
+    if (object) return std::make_shared<const T>(*std::move(object));
+    report_unreadable(item, object.error());
+    return nullptr;
   }
 
   void store(std::shared_ptr<const T> object) {
@@ -150,7 +174,8 @@ class Informer final : public Reflector {
       }
       slot = object;
       for (auto& [name, index] : indexes_) {
-        for (const std::string& value : index.function(*object)) index.entries.emplace(value, object->metadata.key());
+        for (const std::string& value : index.function(*object))
+          index.entries.emplace(value, object->metadata.key());
       }
     }
     for (const Handler& handler : handlers_) handler(change);
@@ -179,6 +204,7 @@ class Informer final : public Reflector {
     }
   }
 
+  std::map<api::ObjectKey, std::shared_ptr<const T>> listed_;  ///< Of the list that is arriving.
   mutable std::shared_mutex mutex_;
   std::map<api::ObjectKey, std::shared_ptr<const T>> objects_;
   std::map<std::string, Index> indexes_;

@@ -28,12 +28,15 @@ struct RestConfig {
   std::size_t burst = 50;
 
   /// Errors: Invalid, naming the file and what is wrong; NotFound.
-  static base::Result<RestConfig> from_kubeconfig_file(const std::string& path, std::string_view context = {});
-  static base::Result<RestConfig> from_kubeconfig(std::string_view yaml, std::string_view context = {},
+  static base::Result<RestConfig> from_kubeconfig_file(const std::string& path,
+                                                       std::string_view context = {});
+  static base::Result<RestConfig> from_kubeconfig(std::string_view yaml,
+                                                  std::string_view context = {},
                                                   const std::string& base_directory = {});
   /// Reads the service account of a pod below `root` (tests choose another).
-  static base::Result<RestConfig> in_cluster(const std::string& host, const std::string& port,
-                                             const std::string& root = "/var/run/secrets/kubernetes.io/serviceaccount");
+  static base::Result<RestConfig> in_cluster(
+      const std::string& host, const std::string& port,
+      const std::string& root = "/var/run/secrets/kubernetes.io/serviceaccount");
 };
 
 struct ListOptions {
@@ -81,11 +84,13 @@ struct WatchOptions {
   std::string field_selector;
   std::string resource_version;
   std::chrono::seconds timeout{300};  ///< The server ends the watch after this long.
+  /// How much longer it may take before the watch counts as stalled and ends with Unavailable.
+  std::chrono::milliseconds margin{30'000};
 };
 
 /// The Kubernetes API as it is: typed by ResourceType, values untyped. Safe from many threads. 429
 /// and 503 with Retry-After are waited for and tried again within the context (a bounded number of
-/// times); everything else is one attempt.
+/// times, limits.h); everything else is one attempt. Requests without a deadline get one.
 /// Errors carry the server's message and HTTP status: NotFound 404, AlreadyExists and Conflict 409,
 /// Gone 410, Invalid 400/422, Unauthorized 401, Forbidden 403, Throttled 429, Unavailable 5xx and
 /// transport, Timeout, Cancelled.
@@ -100,14 +105,20 @@ class Client {
 
   virtual base::Result<json::Value> get(const Context&, const Type&, const Key&) = 0;
   virtual base::Result<ListResult> list(const Context&, const Type&, const ListOptions&) = 0;
+  /// As `list`, but hands each object to `on_item` as soon as it arrived, so that a list needs the
+  /// memory of one object; `items` of the result stays empty.
+  virtual base::Result<ListResult> list_each(
+      const Context&, const Type&, const ListOptions&,
+      const std::function<base::Status(json::Value)>& on_item) = 0;
   virtual base::Result<json::Value> create(const Context&, const Type&, const json::Value& object,
                                            const WriteOptions& = {}) = 0;
   /// PUT. For whole documents that came from a user or for subresources; never for decoded objects.
-  virtual base::Result<json::Value> update(const Context&, const Type&, const Key&, const json::Value& object,
-                                           const WriteOptions& = {}) = 0;
+  virtual base::Result<json::Value> update(const Context&, const Type&, const Key&,
+                                           const json::Value& object, const WriteOptions& = {}) = 0;
   virtual base::Result<json::Value> patch(const Context&, const Type&, const Key&, PatchType,
                                           const json::Value& patch, const WriteOptions& = {}) = 0;
-  virtual base::Status remove(const Context&, const Type&, const Key&, const DeleteOptions& = {}) = 0;
+  virtual base::Status remove(const Context&, const Type&, const Key&,
+                              const DeleteOptions& = {}) = 0;
   /// Calls `on_event` on this thread until the server ends the watch (success), the context ends
   /// (Cancelled), the version is too old (Gone), or `on_event` fails (its error).
   virtual base::Status watch(const Context&, const Type&, const WatchOptions&,
@@ -126,7 +137,8 @@ base::Result<T> get(const base::Context& ctx, Client& client, const api::ObjectK
 }
 
 template <api::Resource T>
-base::Result<std::vector<T>> list(const base::Context& ctx, Client& client, const ListOptions& options = {}) {
+base::Result<std::vector<T>> list(const base::Context& ctx, Client& client,
+                                  const ListOptions& options = {}) {
   const ListResult result = TRY(client.list(ctx, T::kType, options));
   std::vector<T> items;
   items.reserve(result.items.size());
@@ -135,28 +147,31 @@ base::Result<std::vector<T>> list(const base::Context& ctx, Client& client, cons
 }
 
 template <api::Resource T>
-base::Result<T> create(const base::Context& ctx, Client& client, const T& object, const WriteOptions& options = {}) {
+base::Result<T> create(const base::Context& ctx, Client& client, const T& object,
+                       const WriteOptions& options = {}) {
   const json::Value value = TRY(client.create(ctx, T::kType, json::encode(object), options));
   return json::decode<T>(value);
 }
 
 /// Server-side apply of the fields `object` sets, forced, under `field_manager`.
 template <api::Resource T>
-base::Result<T> apply(const base::Context& ctx, Client& client, const T& object, std::string field_manager) {
+base::Result<T> apply(const base::Context& ctx, Client& client, const T& object,
+                      std::string field_manager) {
   WriteOptions options;
   options.field_manager = std::move(field_manager);
   options.force = true;
-  const json::Value value =
-      TRY(client.patch(ctx, T::kType, object.metadata.key(), PatchType::Apply, json::encode(object), options));
+  const json::Value value = TRY(client.patch(ctx, T::kType, object.metadata.key(), PatchType::Apply,
+                                             json::encode(object), options));
   return json::decode<T>(value);
 }
 
 /// Merge patch of the status subresource: `status` is the JSON below `.status`.
 template <api::Resource T>
-base::Result<T> patch_status(const base::Context& ctx, Client& client, const api::ObjectKey& key, json::Value status,
-                             std::string resource_version = {}) {
+base::Result<T> patch_status(const base::Context& ctx, Client& client, const api::ObjectKey& key,
+                             json::Value status, std::string resource_version = {}) {
   json::Object body{{"status", std::move(status)}};
-  if (!resource_version.empty()) body["metadata"] = json::Object{{"resourceVersion", json::String(resource_version)}};
+  if (!resource_version.empty())
+    body["metadata"] = json::Object{{"resourceVersion", json::String(resource_version)}};
   WriteOptions options;
   options.subresource = "status";
   const json::Value value = TRY(client.patch(ctx, T::kType, key, PatchType::Merge, body, options));

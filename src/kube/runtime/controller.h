@@ -24,9 +24,10 @@ struct Requeue {
   static Requeue sooner(const Requeue& a, const Requeue& b);
 };
 
-/// Brings the world closer to what the object of `key` asks for. Level-triggered: reads the observed
-/// state, plans, acts, writes status once; running it twice changes nothing the second time.
-/// A retryable error backs off; any other waits for the next change of the world.
+/// Brings the world closer to what the object of `key` asks for. Level-triggered: reads the
+/// observed state, plans, acts, writes status once; running it twice changes nothing the second
+/// time. A retryable error backs off (a Retry-After is honoured); any other waits for the next
+/// change of the world, or for `Controller::Options::recheck_delay`.
 class Reconciler {
  public:
   virtual ~Reconciler() = default;
@@ -40,6 +41,8 @@ class Controller {
     std::string name;
     std::size_t workers = 2;
     std::chrono::milliseconds reconcile_timeout{60'000};
+    /// After an error that waiting is not expected to cure, such as a missing right.
+    std::chrono::milliseconds recheck_delay{300'000};
     WorkQueue::Options queue;
   };
   struct Counters {
@@ -63,14 +66,16 @@ class Controller {
       for (const auto* object : {change.before.get(), change.after.get()}) {
         if (!object) continue;
         for (const api::OwnerReference& owner : object->metadata.owner_references) {
-          if (owner.kind == kind && owner.controller.value_or(false)) enqueue({object->metadata.ns, owner.name});
+          if (owner.kind == kind && owner.controller.value_or(false))
+            enqueue({object->metadata.ns, owner.name});
         }
       }
     });
   }
   /// Enqueues whatever keys `map` gives for each of the two sides of a change.
   template <api::Resource T>
-  void watch_mapped(Informer<T>& informer, std::function<std::vector<api::ObjectKey>(const T&)> map) {
+  void watch_mapped(Informer<T>& informer,
+                    std::function<std::vector<api::ObjectKey>(const T&)> map) {
     informer.add_handler([this, map](const Change<T>& change) {
       for (const auto* object : {change.before.get(), change.after.get()}) {
         if (!object) continue;
@@ -88,12 +93,15 @@ class Controller {
 
  private:
   void run_one(const base::Context& ctx, const api::ObjectKey& key);
+  void handle_error(const base::Context& ctx, const api::ObjectKey& key, const base::Error& error);
 
   Options options_;
   Reconciler& reconciler_;
   WorkQueue queue_;
   struct Stats;
   std::unique_ptr<Stats> stats_;
+  struct Stop;
+  std::unique_ptr<Stop> stop_;
   std::vector<std::jthread> workers_;
 };
 
@@ -105,7 +113,8 @@ class Manager {
   void add(Reflector& informer) { informers_.push_back(&informer); }
   void add(Controller& controller) { controllers_.push_back(&controller); }
   /// Returns once everything runs. Errors: Timeout when an informer does not sync within `limit`.
-  base::Status start(const base::Context& ctx, std::chrono::milliseconds limit = std::chrono::seconds(60));
+  base::Status start(const base::Context& ctx,
+                     std::chrono::milliseconds limit = std::chrono::seconds(60));
   void stop();
 
  private:

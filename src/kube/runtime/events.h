@@ -17,7 +17,9 @@ struct ObjectReference {
   std::string uid;
 
   template <api::Resource T>
-  static ObjectReference of(const T& object) { return {T::kType, object.metadata.key(), object.metadata.uid}; }
+  static ObjectReference of(const T& object) {
+    return {T::kType, object.metadata.key(), object.metadata.uid};
+  }
 };
 
 enum class EventType { Normal, Warning };
@@ -31,7 +33,12 @@ class EventRecorder {
   virtual void record(const ObjectReference& about, EventType type, std::string_view reason,
                       std::string_view message) = 0;
 
-  static std::unique_ptr<EventRecorder> create(const base::Context& ctx, Client& client, std::string component);
+  /// The recorder's thread ends with the object, after sending what waits for a second at most.
+  static std::unique_ptr<EventRecorder> create(const base::Context& ctx, Client& client,
+                                               std::string component);
+  /// With another clock, for tests.
+  static std::unique_ptr<EventRecorder> create(const base::Context& ctx, Client& client,
+                                               std::string component, const base::Clock& clock);
 };
 
 }  // namespace kube

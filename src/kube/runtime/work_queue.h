@@ -23,7 +23,8 @@ class WorkQueue {
   ~WorkQueue();
 
   void add(const api::ObjectKey& key);
-  /// The earliest of several delays wins.
+  /// The earliest of several delays wins. Taking the key cancels its delay: whoever runs it decides
+  /// anew when it is wanted again.
   void add_after(const api::ObjectKey& key, std::chrono::nanoseconds delay);
   /// Adds after the key's back-off, and makes the next one longer.
   void add_rate_limited(const api::ObjectKey& key);
