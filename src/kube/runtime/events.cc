@@ -166,12 +166,11 @@ class BackgroundRecorder final : public EventRecorder {
  private:
   void run() {
     const base::Context ctx(stop_.get_token(), log_);
-    while (auto first = queue_.pop(ctx.stop())) send_batch(ctx, *std::move(first));
-    // The end: what waits may still go out, within a limit.
-    const base::Context last = base::Context({}, log_).with_timeout(kEventDrainLimit);
-    while (auto waiting = queue_.try_pop()) {
-      if (last.done()) return;
-      send_batch(last, *std::move(waiting));
+    std::optional<base::Context> last;  ///< After the stop: what waits may go out, within a limit.
+    while (auto waiting = queue_.pop(ctx.stop())) {
+      if (ctx.stopped() && !last) last = base::Context({}, log_).with_timeout(kEventDrainLimit);
+      if (last && last->done()) return;
+      send_batch(last ? *last : ctx, *std::move(waiting));
     }
   }
 
