@@ -3,16 +3,10 @@
 #include <algorithm>
 
 #include "base/encoding.h"
+#include "net/http_syntax.h"
 
 namespace net {
 namespace {
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool same_name(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return lower(x) == lower(y); });
-}
 
 bool is_control_or_space(char c) {
   const auto byte = static_cast<unsigned char>(c);
@@ -35,7 +29,7 @@ bool add_parameter(std::string_view piece, HttpTarget& out) {
 
 std::optional<std::string_view> HttpHeaders::get(std::string_view name) const {
   for (const auto& [key, value] : fields_) {
-    if (same_name(key, name)) return value;
+    if (equal_ignoring_case(key, name)) return value;
   }
   return std::nullopt;
 }
@@ -50,7 +44,8 @@ void HttpHeaders::set(std::string_view name, std::string value) {
 }
 
 void HttpHeaders::remove(std::string_view name) {
-  std::erase_if(fields_, [&](const Field& field) { return same_name(field.first, name); });
+  std::erase_if(fields_,
+                [&](const Field& field) { return equal_ignoring_case(field.first, name); });
 }
 
 std::optional<std::string_view> HttpTarget::param(std::string_view key) const {
@@ -86,9 +81,7 @@ std::string media_type(std::string_view content_type) {
     content_type.remove_prefix(1);
   while (!content_type.empty() && is_control_or_space(content_type.back()))
     content_type.remove_suffix(1);
-  std::string out(content_type);
-  std::transform(out.begin(), out.end(), out.begin(), lower);
-  return out;
+  return to_lower(content_type);
 }
 
 std::string_view reason_phrase(int status) {

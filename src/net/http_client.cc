@@ -1,308 +1,211 @@
 #include "net/http_client.h"
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
+#include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
+#include "base/assert.h"
 #include "base/guarded.h"
+#include "net/curl_handle.h"
+#include "net/http_syntax.h"
+#include "net/tls_pem.h"
 
 namespace net {
 namespace {
 
+using base::Context;
 using base::Error;
 using base::ErrorCode;
+using base::Result;
 using base::Status;
 
-constexpr std::size_t kMaxIdleHandles = 16;
-constexpr int kMaxPollMs = 1000;
+/// Idle transfers kept with their connections; more calls at once are served,
+/// but not kept.
+constexpr std::size_t kMaxIdleHandles = 64;
 
-/// An easy handle with the multi handle that drives it; together they keep their connections.
-struct Handle {
-  CURL* easy = ::curl_easy_init();
-  CURLM* multi = ::curl_multi_init();
-  Handle() = default;
-  ~Handle() {
-    ::curl_easy_cleanup(easy);
-    ::curl_multi_cleanup(multi);
-  }
-  Handle(const Handle&) = delete;
-  Handle& operator=(const Handle&) = delete;
-};
-
-struct HeaderList {
-  curl_slist* list = nullptr;
-  ~HeaderList() { ::curl_slist_free_all(list); }
-  void add(const std::string& line) { list = ::curl_slist_append(list, line.c_str()); }
-};
-
-/// What the callbacks of one transfer share.
-struct Transfer {
-  const HttpClientRequest& request;
-  const HttpResponseSink& sink;
-  HttpResponse head;
-  std::size_t body_offset = 0;
-  bool head_given = false;
-  std::optional<Error> failure;
-
-  bool give_head(CURL* easy) {
-    if (head_given) return true;
-    head_given = true;
-    long status = 0;
-    ::curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    head.status = static_cast<int>(status);
-    if (!sink.on_head) return true;
-    if (Status given = sink.on_head(head); !given) {
-      failure = std::move(given).error();
-      return false;
-    }
-    return true;
-  }
-};
-
-struct BodyContext {
-  Transfer* transfer;
-  CURL* easy;
-};
-
-std::string_view trim(std::string_view text) {
-  const auto first = text.find_first_not_of(" \t\r\n");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
-}
-
-std::size_t on_header(char* data, std::size_t size, std::size_t count, void* user) {
-  Transfer& transfer = *static_cast<BodyContext*>(user)->transfer;
-  const std::string_view line(data, size * count);
-  if (line.starts_with("HTTP/")) {
-    transfer.head.headers = {};  // A new head: after a redirect or 100 Continue.
-  } else if (const auto colon = line.find(':'); colon != std::string_view::npos) {
-    transfer.head.headers.add(std::string(trim(line.substr(0, colon))), std::string(trim(line.substr(colon + 1))));
-  }
-  return size * count;
-}
-
-std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user) {
-  const auto& context = *static_cast<BodyContext*>(user);
-  Transfer& transfer = *context.transfer;
-  if (!transfer.give_head(context.easy)) return 0;
-  if (transfer.sink.on_body) {
-    if (Status taken = transfer.sink.on_body({data, size * count}); !taken) {
-      transfer.failure = std::move(taken).error();
-      return 0;
+Status check_request(const HttpClientRequest& request) {
+  if (!is_token(request.method))
+    return Error(ErrorCode::Invalid, fmt::format("'{}' is not an HTTP method", request.method));
+  for (const auto& [name, value] : request.headers) {
+    if (!is_token(name) || !is_field_value(value)) {
+      return Error(ErrorCode::Invalid,
+                   fmt::format("the request field '{}' holds a forbidden character", name));
     }
   }
-  return size * count;
+  return {};
 }
 
-std::size_t on_upload(char* data, std::size_t size, std::size_t count, void* user) {
-  Transfer& transfer = *static_cast<BodyContext*>(user)->transfer;
-  const std::size_t room = size * count;
-  if (transfer.request.body_source) {
-    auto got = transfer.request.body_source({data, room});
-    if (got) return *got;
-    transfer.failure = std::move(got).error();
-    return CURL_READFUNC_ABORT;
+bool is_redirect(const HttpResponse& head) {
+  const int status = head.status;
+  const bool redirects =
+      status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+  return redirects && head.headers.get("Location").has_value();
+}
+
+/// `location` seen from `base`.
+Result<std::string> resolve(const std::string& base, std::string_view location) {
+  struct Deleter {
+    void operator()(CURLU* url) const { curl_url_cleanup(url); }
+    void operator()(char* text) const { curl_free(text); }
+  };
+  const std::unique_ptr<CURLU, Deleter> url(curl_url());
+  char* text = nullptr;
+  if (!url || curl_url_set(url.get(), CURLUPART_URL, base.c_str(), 0) != CURLUE_OK ||
+      curl_url_set(url.get(), CURLUPART_URL, std::string(location).c_str(), CURLU_URLENCODE) !=
+          CURLUE_OK ||
+      curl_url_get(url.get(), CURLUPART_URL, &text, 0) != CURLUE_OK) {
+    return Error(ErrorCode::Invalid, "the redirect's Location is not a URL");
   }
-  const std::string& body = transfer.request.body;
-  const std::size_t step = std::min(room, body.size() - transfer.body_offset);
-  std::copy_n(body.data() + transfer.body_offset, step, data);
-  transfer.body_offset += step;
-  return step;
+  const std::unique_ptr<char, Deleter> owned(text);
+  return std::string(text);
 }
 
-int on_seek(void* user, curl_off_t offset, int origin) {
-  Transfer& transfer = *static_cast<BodyContext*>(user)->transfer;
-  if (transfer.request.body_source || origin != SEEK_SET) return CURL_SEEKFUNC_CANTSEEK;
-  transfer.body_offset = static_cast<std::size_t>(offset);
-  return CURL_SEEKFUNC_OK;
-}
-
-std::string host_of(const std::string& url) {
-  const auto start = url.find("://");
-  if (start == std::string::npos) return url;
-  return url.substr(start + 3, url.find('/', start + 3) - start - 3);
-}
-
-Error curl_error(CURLcode code, const std::string& url, const char* detail) {
-  ErrorCode kind = ErrorCode::Unavailable;
-  switch (code) {
-    case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-    case CURLE_TOO_MANY_REDIRECTS: kind = ErrorCode::Invalid; break;
-    case CURLE_OPERATION_TIMEDOUT: kind = ErrorCode::Timeout; break;
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CACERT_BADFILE: kind = ErrorCode::Unauthorized; break;
-    default: break;
+/// Turns `hop` into the one that `head` redirects to.
+Status redirect(HttpHop& hop, const HttpResponse& head) {
+  hop.url = TRY(resolve(hop.url, head.headers.get_or("Location", "")));
+  HttpOrigin next = TRY(HttpOrigin::of(hop.url));
+  if (hop.origin.scheme == "https" && next.scheme == "http")
+    return Error(ErrorCode::Invalid, "a redirect from https to http is not followed");
+  if (next != hop.origin) {
+    // Credentials are for the origin the caller named, and do not come back
+    // with it either.
+    hop.trusted = false;
+    for (const std::string_view secret : {"Authorization", "Proxy-Authorization", "Cookie", "Host"})
+      hop.headers.remove(secret);
   }
-  return Error(kind, fmt::format("{}: {}", host_of(url), *detail ? detail : ::curl_easy_strerror(code)));
+  hop.origin = std::move(next);
+  const bool to_get = (head.status == 303 && hop.method != "HEAD" && hop.method != "GET") ||
+                      ((head.status == 301 || head.status == 302) && hop.method == "POST");
+  if (to_get) {
+    hop.method = "GET";
+    hop.body = {};
+    hop.body_source = nullptr;
+    hop.body_source_bytes.reset();
+    hop.headers.remove("Content-Type");
+  }
+  if (hop.body_source != nullptr)
+    return Error(ErrorCode::Invalid, "a redirect asks for the streamed body again");
+  return {};
 }
 
-class Client final : public HttpClient {
+class CurlClient final : public HttpClient {
  public:
-  explicit Client(Options options) : options_(std::move(options)) {}
+  explicit CurlClient(Options options) : options_(std::move(options)) {}
 
-  base::Result<HttpResponse> send(const base::Context& ctx, const HttpClientRequest& request) override {
-    std::string body;
-    HttpResponseSink sink;
-    sink.on_body = [&](std::string_view bytes) -> Status {
-      if (body.size() + bytes.size() > options_.max_response_bytes) {
-        return Error(ErrorCode::Invalid, fmt::format("{}: the answer is larger than {} bytes", host_of(request.url), options_.max_response_bytes));
-      }
-      body += bytes;
-      return {};
-    };
-    HttpResponse response = TRY(stream(ctx, request, sink));
-    response.body = std::move(body);
-    return response;
-  }
-
-  base::Result<HttpResponse> stream(const base::Context& ctx, const HttpClientRequest& request, const HttpResponseSink& sink) override {
-    TRY(ctx.check());
-    std::unique_ptr<Handle> handle = take_handle();
-    ::curl_easy_reset(handle->easy);
-    Transfer transfer{request, sink, {}, 0, false, {}};
-    BodyContext context{&transfer, handle->easy};
-    HeaderList headers;
-    char detail[CURL_ERROR_SIZE] = {};
-    configure(*handle, request, context, headers, detail);
-    Status driven = drive(ctx, *handle, transfer, request.url, detail);
-    const bool head_good = driven.has_value() && transfer.give_head(handle->easy);
-    // A handle whose transfer broke is not kept: its connection is in an unknown state.
-    if (driven) give_back(std::move(handle));
-    if (transfer.failure) return *std::move(transfer.failure);
-    if (!driven || !head_good) return std::move(driven).error();
-    return std::move(transfer.head);
-  }
+  Result<HttpResponse> send(const Context& ctx, const HttpClientRequest& request) override;
+  Result<HttpResponse> stream(const Context& ctx, const HttpClientRequest& request,
+                              const HttpResponseSink& sink) override;
 
  private:
-  std::unique_ptr<Handle> take_handle() {
-    auto kept = idle_.with([](auto& idle) -> std::unique_ptr<Handle> {
-      if (idle.empty()) return nullptr;
-      auto handle = std::move(idle.back());
-      idle.pop_back();
-      return handle;
-    });
-    return kept ? std::move(kept) : std::make_unique<Handle>();
-  }
+  using Handles = std::vector<std::unique_ptr<CurlHandle>>;
 
-  void give_back(std::unique_ptr<Handle> handle) {
-    idle_.with([&](auto& idle) {
-      if (idle.size() < kMaxIdleHandles) idle.push_back(std::move(handle));
-    });
-  }
-
-  void configure(Handle& handle, const HttpClientRequest& request, BodyContext& context, HeaderList& headers, char* detail) {
-    CURL* easy = handle.easy;
-    const auto set = [&](CURLoption option, auto value) { ::curl_easy_setopt(easy, option, value); };
-    set(CURLOPT_URL, request.url.c_str());
-    set(CURLOPT_NOSIGNAL, 1L);
-    set(CURLOPT_ERRORBUFFER, detail);
-    set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-    set(CURLOPT_PROTOCOLS_STR, "http,https");
-    set(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-    set(CURLOPT_FOLLOWLOCATION, options_.max_redirects > 0 ? 1L : 0L);
-    set(CURLOPT_MAXREDIRS, static_cast<long>(options_.max_redirects));
-    set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options_.connect_timeout.count()));
-    set(CURLOPT_USERAGENT, options_.user_agent.c_str());
-    set(CURLOPT_TCP_NODELAY, 1L);
-    set(CURLOPT_TCP_KEEPALIVE, 1L);
-    if (!options_.use_environment_proxy) set(CURLOPT_PROXY, "");
-    if (!options_.unix_socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, options_.unix_socket.c_str());
-    if (options_.stall_timeout.count() > 0) {
-      set(CURLOPT_LOW_SPEED_LIMIT, 1L);
-      set(CURLOPT_LOW_SPEED_TIME, std::max(1L, static_cast<long>(options_.stall_timeout.count() / 1000)));
-    }
-    configure_tls(easy);
-    configure_method(easy, request);
-    for (const auto& [name, value] : request.headers) headers.add(value.empty() ? name + ";" : name + ": " + value);
-    headers.add("Expect:");
-    set(CURLOPT_HTTPHEADER, headers.list);
-    set(CURLOPT_HEADERFUNCTION, on_header);
-    set(CURLOPT_HEADERDATA, &context);
-    set(CURLOPT_WRITEFUNCTION, on_body);
-    set(CURLOPT_WRITEDATA, &context);
-    set(CURLOPT_READFUNCTION, on_upload);
-    set(CURLOPT_READDATA, &context);
-    set(CURLOPT_SEEKFUNCTION, on_seek);
-    set(CURLOPT_SEEKDATA, &context);
-  }
-
-  void configure_tls(CURL* easy) {
-    const auto blob = [&](CURLoption option, const std::string& pem) {
-      if (pem.empty()) return;
-      // The options outlive every transfer, so curl need not copy.
-      curl_blob data{const_cast<char*>(pem.data()), pem.size(), CURL_BLOB_NOCOPY};
-      ::curl_easy_setopt(easy, option, &data);
-    };
-    blob(CURLOPT_CAINFO_BLOB, options_.tls.ca_pem);
-    blob(CURLOPT_SSLCERT_BLOB, options_.tls.cert_pem);
-    blob(CURLOPT_SSLKEY_BLOB, options_.tls.key_pem);
-    ::curl_easy_setopt(easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
-    if (options_.tls.insecure_skip_verify) {
-      ::curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-      ::curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
-    }
-  }
-
-  static void configure_method(CURL* easy, const HttpClientRequest& request) {
-    const bool has_body = request.body_source || !request.body.empty() || request.method == "POST" || request.method == "PUT" || request.method == "PATCH";
-    if (request.method == "HEAD") {
-      ::curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-    } else if (has_body) {
-      ::curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
-      if (!request.body_source) {
-        ::curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
-      } else if (request.body_source_bytes) {
-        ::curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(*request.body_source_bytes));
-      }
-      ::curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
-    } else {
-      ::curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
-    }
-  }
-
-  /// Runs the transfer to its end, or to the end of the context.
-  Status drive(const base::Context& ctx, Handle& handle, Transfer& transfer, const std::string& url, const char* detail) {
-    ::curl_multi_add_handle(handle.multi, handle.easy);
-    const std::stop_callback wake(ctx.stop(), [&] { ::curl_multi_wakeup(handle.multi); });
-    Status result = [&]() -> Status {
-      for (;;) {
-        int running = 0;
-        ::curl_multi_perform(handle.multi, &running);
-        int left = 0;
-        while (CURLMsg* message = ::curl_multi_info_read(handle.multi, &left)) {
-          if (message->msg != CURLMSG_DONE) continue;
-          if (transfer.failure) return *transfer.failure;
-          if (message->data.result != CURLE_OK) return curl_error(message->data.result, url, detail);
-          return {};
-        }
-        TRY(ctx.check());
-        const auto left_ms = std::chrono::ceil<std::chrono::milliseconds>(std::min(ctx.remaining(), std::chrono::nanoseconds(std::chrono::milliseconds(kMaxPollMs))));
-        ::curl_multi_poll(handle.multi, nullptr, 0, static_cast<int>(left_ms.count()), nullptr);
-      }
-    }();
-    ::curl_multi_remove_handle(handle.multi, handle.easy);
-    return result;
-  }
+  Result<HttpResponse> perform(const Context& ctx, const HttpHop& hop);
+  /// The most recent handle that was at `origin`, else the least recent one,
+  /// else none.
+  std::unique_ptr<CurlHandle> take(const HttpOrigin& origin);
+  void give_back(std::unique_ptr<CurlHandle> handle);
 
   const Options options_;
-  base::Guarded<std::vector<std::unique_ptr<Handle>>> idle_;
+  base::Guarded<Handles> idle_;
 };
+
+std::unique_ptr<CurlHandle> CurlClient::take(const HttpOrigin& origin) {
+  return idle_.with([&](Handles& idle) -> std::unique_ptr<CurlHandle> {
+    if (idle.empty()) return nullptr;
+    auto chosen = std::find_if(idle.rbegin(), idle.rend(),
+                               [&](const auto& handle) { return handle->last_origin() == origin; });
+    const auto position = chosen == idle.rend() ? idle.begin() : std::prev(chosen.base());
+    auto handle = std::move(*position);
+    idle.erase(position);
+    return handle;
+  });
+}
+
+void CurlClient::give_back(std::unique_ptr<CurlHandle> handle) {
+  idle_.with([&](Handles& idle) {
+    if (idle.size() < kMaxIdleHandles) idle.push_back(std::move(handle));
+  });
+}
+
+Result<HttpResponse> CurlClient::perform(const Context& ctx, const HttpHop& hop) {
+  auto handle = take(hop.origin);
+  if (!handle) handle = TRY(CurlHandle::create());
+  auto response = handle->perform(ctx, hop);
+  give_back(std::move(handle));
+  return response;
+}
+
+Result<HttpResponse> CurlClient::stream(const Context& ctx, const HttpClientRequest& request,
+                                        const HttpResponseSink& sink) {
+  TRY(check_request(request));
+  HttpOrigin origin = TRY(HttpOrigin::of(request.url));
+  HttpHop hop{.options = options_,
+              .method = request.method,
+              .url = request.url,
+              .origin = std::move(origin),
+              .headers = request.headers,
+              .body = request.body,
+              .body_source = request.body_source ? &request.body_source : nullptr,
+              .body_source_bytes = request.body_source_bytes,
+              .is_intermediate = {},
+              .sink = sink};
+  hop.headers.remove("Content-Length");
+  hop.headers.remove("Transfer-Encoding");
+  const bool follow = options_.max_redirects > 0;
+  hop.is_intermediate = [&](const HttpResponse& head) { return follow && is_redirect(head); };
+  for (int followed = 0;; ++followed) {
+    HttpResponse head = TRY(perform(ctx, hop));
+    if (!hop.is_intermediate(head)) return head;
+    if (followed == options_.max_redirects) {
+      return Error(ErrorCode::Invalid,
+                   fmt::format("more than {} redirects", options_.max_redirects));
+    }
+    TRY(redirect(hop, head));
+  }
+}
+
+Result<HttpResponse> CurlClient::send(const Context& ctx, const HttpClientRequest& request) {
+  std::string body;
+  const std::size_t limit = options_.max_response_bytes;
+  const auto check = [limit](std::uint64_t bytes) -> Status {
+    if (bytes <= limit) return {};
+    return Error(ErrorCode::Invalid, fmt::format("the response is larger than {} bytes", limit));
+  };
+  HttpResponseSink sink;
+  sink.on_head = [&](const HttpResponse& head) -> Status {
+    const std::string_view text = head.headers.get_or("Content-Length", "");
+    std::uint64_t length = 0;
+    std::from_chars(text.data(), text.data() + text.size(), length);
+    if (request.method == "HEAD") return {};
+    TRY(check(length));
+    body.reserve(length);
+    return {};
+  };
+  sink.on_body = [&](std::string_view bytes) -> Status {
+    TRY(check(body.size() + bytes.size()));
+    body.append(bytes);
+    return {};
+  };
+  HttpResponse response = TRY(stream(ctx, request, sink));
+  response.body = std::move(body);
+  return response;
+}
 
 }  // namespace
 
-base::Result<std::unique_ptr<HttpClient>> HttpClient::create(Options options) {
+Result<std::unique_ptr<HttpClient>> HttpClient::create(Options options) {
   static std::once_flag once;
-  std::call_once(once, [] { ::curl_global_init(CURL_GLOBAL_DEFAULT); });
-  if (options.tls.cert_pem.empty() != options.tls.key_pem.empty()) {
-    return Error(ErrorCode::Invalid, "a client certificate needs its key, and a key its certificate");
-  }
-  return std::unique_ptr<HttpClient>(std::make_unique<Client>(std::move(options)));
+  static CURLcode started = CURLE_FAILED_INIT;
+  std::call_once(once, [] { started = curl_global_init(CURL_GLOBAL_DEFAULT); });
+  if (started != CURLE_OK) return Error(ErrorCode::Internal, "libcurl cannot start");
+  TRY(check_client_options(options.tls));
+  return std::make_unique<CurlClient>(std::move(options));
 }
 
 }  // namespace net
