@@ -165,17 +165,23 @@ class BackgroundRecorder final : public EventRecorder {
 
  private:
   void run() {
-    const base::Context ctx(stop_.get_token(), log_);
-    std::optional<base::Context> last;  ///< After the stop: what waits may go out, within a limit.
-    while (auto waiting = queue_.pop(ctx.stop())) {
-      if (ctx.stopped() && !last) last = base::Context({}, log_).with_timeout(kEventDrainLimit);
-      if (last && last->done()) return;
-      send_batch(last ? *last : ctx, *std::move(waiting));
+    while (auto waiting = queue_.pop(stop_.get_token())) {
+      if (bounds().done()) return;
+      send_batch(*std::move(waiting));
     }
   }
 
+  /// What bounds the next request: until the stop its token, afterwards a short time in which what
+  /// waits may still go out.
+  const base::Context& bounds() {
+    if (stop_.stop_requested() && !last_) {
+      last_ = base::Context({}, log_).with_timeout(kEventDrainLimit);
+    }
+    return last_ ? *last_ : running_;
+  }
+
   /// Sends `first` and all that wait behind it; equal ones become one with a higher count.
-  void send_batch(const base::Context& ctx, Occurrence first) {
+  void send_batch(Occurrence first) {
     std::vector<Occurrence> batch;
     batch.push_back(std::move(first));
     while (auto next = queue_.try_pop()) {
@@ -189,16 +195,21 @@ class BackgroundRecorder final : public EventRecorder {
       }
       if (!merged) batch.push_back(*std::move(next));
     }
-    for (const Occurrence& occurrence : batch) send(ctx, occurrence);
+    for (const Occurrence& occurrence : batch) send(occurrence);
   }
 
-  void send(const base::Context& ctx, const Occurrence& occurrence) {
+  void send(const Occurrence& occurrence) {
     Backoff backoff(milliseconds(500), milliseconds(4000));
+    // One name for all attempts: one that was carried out without us knowing is not repeated.
+    const std::string name = name_of(occurrence, next_tick(occurrence.first));
     for (int attempt = 1;; ++attempt) {
-      const Status status = send_once(ctx, occurrence);
+      const bool stopping = stop_.stop_requested();
+      const Status status = send_once(bounds(), occurrence, name);
       if (status) return;
-      const bool again = base::is_retryable(status.error().code()) && attempt < kMaxEventAttempts;
-      if (!again || !ctx.sleep(backoff.next())) {
+      const base::ErrorCode code = status.error().code();
+      if (code == base::ErrorCode::Cancelled && !stopping) continue;  // The stop cut it off.
+      const bool again = base::is_retryable(code) && attempt < kMaxEventAttempts;
+      if (!again || !bounds().sleep(backoff.next())) {
         // Nobody can be told but the log; a namespace that goes away refuses events.
         log_.debug("event not recorded", {{"object", occurrence.about.key.text()},
                                           {"reason", occurrence.reason},
@@ -208,7 +219,8 @@ class BackgroundRecorder final : public EventRecorder {
     }
   }
 
-  Status send_once(const base::Context& ctx, const Occurrence& occurrence) {
+  Status send_once(const base::Context& ctx, const Occurrence& occurrence,
+                   const std::string& name) {
     if (Sent* known = memory_.find(occurrence)) {
       const std::int64_t count = known->occurrence.count + occurrence.count;
       const json::Object patch{{"count", count},
@@ -223,10 +235,11 @@ class BackgroundRecorder final : public EventRecorder {
       if (patched.error().code() != base::ErrorCode::NotFound) return patched.error();
       memory_.forget(occurrence);  // It expired on the server: a new one.
     }
-    const std::string name = name_of(occurrence, next_tick(occurrence.first));
     const auto created =
         client_.create(ctx, kEventType, event_object(occurrence, name, component_));
-    if (!created) return created.error();
+    if (!created && created.error().code() != base::ErrorCode::AlreadyExists) {
+      return created.error();
+    }
     memory_.add({occurrence, name});
     return {};
   }
@@ -248,6 +261,8 @@ class BackgroundRecorder final : public EventRecorder {
   Memory memory_;                ///< Of the thread.
   std::uint64_t last_tick_ = 0;  ///< Of the thread.
   std::stop_source stop_;
+  const base::Context running_{stop_.get_token(), log_};
+  std::optional<base::Context> last_;  ///< Of the thread; set once it stops.
   std::optional<std::stop_callback<std::function<void()>>> outer_stop_;
   std::jthread thread_;
 };
