@@ -65,9 +65,9 @@ TEST(Registry, ThreadsMayCountAtOnce) {
 
 TEST(RegistryDeathTest, AnInvalidNameIsABug) {
   Registry registry;
-  EXPECT_DEATH(registry.counter("1 bad", "B."), "name is invalid");
+  EXPECT_DEATH(registry.counter("1 bad", "B."), "names are valid");
   registry.counter("taken", "C.");
-  EXPECT_DEATH(registry.gauge("taken", "G."), "another kind");
+  EXPECT_DEATH(registry.gauge("taken", "G."), "one kind");
 }
 
 }  // namespace

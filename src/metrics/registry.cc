@@ -19,13 +19,12 @@ namespace {
 /// Registers a series; the library throws for names that only a bug can bring here.
 template <class Register>
 auto& registered(Register&& add) {
-  decltype(&add()) series = nullptr;
   try {
-    series = &add();
+    return add();
   } catch (const std::exception&) {
-    ASSERT(!"a metric or label name is invalid, or the name is used for another kind");
+    base::assertion_failed("metric and label names are valid, and each name has one kind", __FILE__,
+                           __LINE__);
   }
-  return *series;
 }
 
 }  // namespace
