@@ -51,7 +51,7 @@ class ServerExchange final : public HttpExchange {
  private:
   enum class Answer { None, Streaming, Complete, Broken };
   struct Framing {
-    std::optional<std::uint64_t> length;
+    std::optional<std::uint64_t> length{};
     bool chunked = false;
   };
 
