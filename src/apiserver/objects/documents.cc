@@ -1,0 +1,115 @@
+#include "apiserver/objects/documents.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "apiserver/objects/metadata.h"
+#include "apiserver/patch/json_patch.h"
+#include "apiserver/patch/managed_fields.h"
+#include "apiserver/patch/merge_patch.h"
+#include "apiserver/patch/server_side_apply.h"
+#include "apiserver/patch/strategic_merge.h"
+#include "apiserver/schema/structural.h"
+
+namespace apiserver {
+
+std::vector<std::string> unknown_fields(const ResourceDefinition& resource,
+                                        const VersionDefinition& version,
+                                        const json::Value& object) {
+  // The schemas of built-in types name what this project uses, not all there is.
+  if (!resource.custom || version.schema.empty()) return {};
+  return unknown_paths(version.schema, object);
+}
+
+void prune_and_default(const ResourceDefinition& resource, const VersionDefinition& version,
+                       json::Value& object) {
+  if (!resource.custom || version.schema.empty()) return;
+  prune(version.schema, object);
+  apply_defaults(version.schema, object);
+}
+
+void validate_schema(const ResourceDefinition& /*resource*/, const VersionDefinition& version,
+                     const json::Value& object, const json::Value* old,
+                     std::vector<Cause>& causes) {
+  if (version.schema.empty()) return;
+  const auto violations = validate(version.schema, object);
+  if (violations.empty()) return;
+  // What was wrong before may stay, so that a stricter schema does not lock old objects.
+  const auto before = old ? validate(version.schema, *old) : std::vector<SchemaViolation>();
+  for (const SchemaViolation& violation : violations)
+    if (std::find(before.begin(), before.end(), violation) == before.end())
+      causes.push_back({violation.reason, violation.message, violation.field});
+}
+
+ApiResult<json::Value> apply_patch(PatchType type, const ResourceDefinition& resource,
+                                   const VersionDefinition& version, const json::Value& target,
+                                   const json::Value& patch) {
+  if (type == PatchType::Merge) return apply_merge_patch(target, patch);
+  if (type == PatchType::Json) {
+    auto patched = apply_json_patch(target, patch);
+    if (patched) return *std::move(patched);
+    return status_error(422, "Invalid",
+                        "the patch cannot be applied: " + patched.error().message());
+  }
+  if (type == PatchType::StrategicMerge && !resource.custom) {
+    auto patched = apply_strategic_merge(target, patch, version.schema);
+    if (patched) return *std::move(patched);
+    return bad_request(patched.error().message());
+  }
+  return status_error(415, "UnsupportedMediaType", "this patch type is not supported here");
+}
+
+ApiResult<json::Value> apply_configuration(const ResourceDefinition& resource,
+                                           const VersionDefinition& version,
+                                           const json::Value* live, const json::Value& applied,
+                                           const FieldWriter& writer) {
+  json::Value wanted = applied;
+  json::Object& object = wanted.get_object();
+  // The object itself and its status are written by separate requests.
+  if (writer.subresource == "status") {
+    json::Object kept;
+    for (const char* key : {"apiVersion", "kind", "metadata", "status"})
+      if (json::Value* value = object.if_contains(key)) kept.emplace(key, std::move(*value));
+    object = std::move(kept);
+  } else if (version.status_subresource) {
+    object.erase("status");
+  }
+  const ApplyOptions options{.manager = {.manager = writer.manager,
+                                         .api_version = writer.api_version,
+                                         .subresource = writer.subresource,
+                                         .time = writer.time},
+                             .force = writer.force};
+  std::optional<json::Value> current;
+  if (live) current = *live;
+  auto outcome = server_side_apply(current, wanted, version.schema, options);
+  const std::string name(json::find_string(applied, "metadata.name"));
+  if (!outcome) return bad_request(outcome.error().message());
+  if (outcome->conflicts.empty()) return std::move(outcome->object);
+  ApiError error;
+  error.code = 409;
+  error.reason = "Conflict";
+  error.message = conflict_message(outcome->conflicts);
+  error.group = resource.group;
+  error.kind = resource.plural;
+  error.name = name;
+  for (const ApplyConflict& conflict : outcome->conflicts)
+    error.causes.push_back({"FieldManagerConflict", conflict.message(), conflict.field});
+  return std::unexpected(std::move(error));
+}
+
+void track_fields(const ResourceDefinition& /*resource*/, const VersionDefinition& version,
+                  const json::Value* old, json::Value& object, const FieldWriter& writer) {
+  std::optional<json::Value> before;
+  if (old) before = *old;
+  object = update_managed_fields(before, std::move(object),
+                                 {.manager = writer.manager,
+                                  .api_version = writer.api_version,
+                                  .subresource = writer.subresource,
+                                  .time = writer.time},
+                                 version.schema);
+}
+
+bool same_document(const json::Value& a, const json::Value& b) { return equal_but_times(a, b); }
+
+}  // namespace apiserver
