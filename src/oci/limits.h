@@ -1,0 +1,30 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+/// Every bound of the module, in one place.
+namespace oci {
+
+inline constexpr std::size_t kMaxManifestBytes = 4 << 20;
+inline constexpr std::size_t kMaxConfigBytes = 4 << 20;
+inline constexpr std::size_t kMaxIndexFileBytes = 64 << 20;
+inline constexpr std::size_t kMaxDescriptors = 4096;
+inline constexpr std::size_t kMaxReferenceLength = 255;  ///< Domain and repository, as Docker.
+inline constexpr std::size_t kMaxTagLength = 128;
+inline constexpr std::size_t kMaxFileNameLength = 1024;
+inline constexpr std::size_t kMaxFileNameComponent = 255;
+inline constexpr std::size_t kMaxErrorBodyBytes = 64 << 10;
+inline constexpr std::size_t kCopyBufferBytes = 1 << 20;
+inline constexpr int kMaxIndexDepth = 2;
+inline constexpr int kMaxPages = 1000;  ///< Of a tag list or catalogue.
+
+/// A transfer that moved this much since its last failure starts counting its attempts anew.
+inline constexpr std::uint64_t kProgressResetsAttempts = 1 << 20;
+inline constexpr std::chrono::seconds kMaxRetryAfter{60};
+/// Left free on a disk that a download fills.
+inline constexpr std::uint64_t kDiskReserveBytes = 16 << 20;
+inline constexpr std::chrono::milliseconds kLockPoll{100};
+
+}  // namespace oci

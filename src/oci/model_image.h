@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/context.h"
+#include "base/result.h"
+#include "oci/content_store.h"
+#include "oci/manifest.h"
+#include "oci/progress.h"
+#include "oci/reference.h"
+#include "oci/registry_client.h"
+
+/// A model travels as an OCI artifact in CNCF ModelPack form: one uncompressed layer per file.
+namespace oci {
+
+/// What the artifact's config says of the model; empty members are left out.
+struct ModelPackOptions {
+  std::string name;    ///< `smollm2-135m-instruct`
+  std::string title;   ///< `SmolLM2 135M Instruct`
+  std::string family;  ///< `llama`
+  std::string architecture = "transformer";
+  std::string format = "gguf";
+  std::string param_size;    ///< `135m`
+  std::string quantization;  ///< `q4_1`
+  std::string file_name;     ///< Name in the artifact; empty takes the file's own.
+};
+
+/// An artifact ready to be pushed; its weights stay in `file`. The same file and options give the
+/// same digest, whenever and wherever packed.
+struct PackedModel {
+  std::filesystem::path file;
+  Descriptor weights;
+  std::string config;
+  Descriptor config_descriptor;
+  RawManifest manifest;
+};
+
+/// Reads `file` once for its digest. Errors: NotFound, Forbidden, Invalid (not a plain file, or a
+/// name that cannot travel), Cancelled.
+base::Result<PackedModel> pack_model(const base::Context& ctx, const std::filesystem::path& file,
+                                     const ModelPackOptions& options,
+                                     const ProgressCallback& progress);
+
+/// Uploads what the registry lacks, then the manifest. Errors: as RegistryClient.
+base::Result<Descriptor> push_model(const base::Context& ctx, RegistryClient& client,
+                                    const Reference& ref, const PackedModel& packed,
+                                    const ProgressCallback& progress);
+
+/// `6.7b`, `135m`: the parameter count as ModelPack writes it.
+std::string format_param_size(std::uint64_t parameters);
+
+/// How a file came into its folder.
+enum class Placement { HardLink, Reflink, Copy };
+std::string_view to_string(Placement placement);
+
+struct ModelFile {
+  std::string path;  ///< Relative to the destination, `/` between components.
+  Descriptor blob;
+};
+
+/// A manifest that was understood as a model.
+struct ModelImage {
+  Reference reference;  ///< With the digest of the manifest.
+  Manifest manifest;
+  std::vector<ModelFile> files;
+  std::uint64_t total_bytes() const;
+};
+
+/// Reads the manifest of `ref` (for an index, the entry for this kind of machine) and the files it
+/// holds. Takes CNCF ModelPack and what `oras push` writes. Errors: Invalid for images of tar
+/// layers and for file names that are absolute, leave the folder or clash; as RegistryClient.
+base::Result<ModelImage> inspect_model(const base::Context& ctx, RegistryClient& client,
+                                       const Reference& ref);
+/// The pure part of `inspect_model`.
+base::Result<std::vector<ModelFile>> model_files(const Manifest& manifest);
+
+struct PulledModel {
+  ModelImage image;
+  std::uint64_t downloaded_bytes = 0;         ///< 0 when the node had everything.
+  Placement placement = Placement::HardLink;  ///< The costliest that was needed.
+  std::string weights;  ///< Relative path of the first (or only) GGUF file, "" when there is none.
+};
+
+inline constexpr std::string_view kModelFileName = "model.json";
+
+/// Downloads what the node's store lacks and places the files into `destination`: hard links to the
+/// store's copy where the file system allows it, else copies. Last of all comes `model.json` with
+/// reference, digest and files, so that a folder with it is complete. Progress covers all files.
+base::Result<PulledModel> pull_model(const base::Context& ctx, RegistryClient& client,
+                                     const Reference& ref, ContentStore& store,
+                                     const std::filesystem::path& destination,
+                                     const ProgressCallback& progress);
+
+}  // namespace oci

@@ -1,0 +1,108 @@
+#include "oci/model_image.h"
+
+#include "base/file.h"
+#include "oci/test_support.h"
+
+namespace oci {
+namespace {
+
+Manifest manifest_with(std::vector<std::pair<std::string, Annotations>> layers) {
+  Manifest manifest;
+  for (auto& [type, annotations] : layers) {
+    Descriptor layer = descriptor_for("x", type);
+    layer.annotations = annotations;
+    manifest.layers.push_back(layer);
+  }
+  return manifest;
+}
+
+Annotations path_of(const std::string& path) {
+  return {{std::string(annotation::kModelFilepath), path}};
+}
+
+TEST(ModelFiles, TakesModelPackAndPlainArtifacts) {
+  const auto files = model_files(manifest_with({
+      {std::string(media_type::kModelWeightRaw), path_of("weights/a.gguf")},
+      {"application/vnd.cncf.model.weight.v1.gguf", path_of("b.gguf")},
+      {"application/vnd.cnai.model.doc.v1.raw",
+       {{std::string(annotation::kCnaiFilepath), "README.md"}}},
+      {"application/vnd.oci.image.layer.v1.tar",
+       {{std::string(annotation::kTitle), "c.safetensors"}}},
+      {std::string(media_type::kEmpty), {}},
+  }));
+  ASSERT_TRUE(files) << files.error().message();
+  ASSERT_EQ(files->size(), 4U);
+  EXPECT_EQ((*files)[0].path, "weights/a.gguf");
+  EXPECT_EQ((*files)[3].path, "c.safetensors");
+}
+
+TEST(ModelFiles, RefusesPackedLayers) {
+  for (const auto& layer : std::vector<std::pair<std::string, Annotations>>{
+           {"application/vnd.oci.image.layer.v1.tar+gzip", {}},
+           {"application/vnd.docker.image.rootfs.diff.tar.gzip", {}},
+           {"application/vnd.cncf.model.weight.v1.tar", path_of("a.gguf")},
+           {"application/vnd.oci.image.layer.v1.tar+gzip",
+            {{std::string(annotation::kTitle), "folder"},
+             {std::string(annotation::kOrasUnpack), "true"}}}}) {
+    const auto files = model_files(manifest_with({layer}));
+    ASSERT_FALSE(files) << layer.first;
+    EXPECT_NE(files.error().message().find("kaito model import"), std::string::npos);
+  }
+  EXPECT_FALSE(model_files(Manifest{}));
+}
+
+TEST(ModelFiles, RefusesNamesThatLeaveTheFolder) {
+  for (const std::string& name :
+       {std::string("/etc/passwd"), std::string("../a"), std::string("a/../../b"),
+        std::string("a/.."), std::string("."), std::string("a//b"), std::string("a/"),
+        std::string("a\nb"), std::string("a\\b"), std::string("a\0b", 3), std::string("model.json"),
+        std::string(256, 'a'), std::string("\xff")}) {
+    EXPECT_FALSE(
+        model_files(manifest_with({{std::string(media_type::kModelWeightRaw), path_of(name)}})))
+        << name;
+  }
+  const std::string type(media_type::kModelWeightRaw);
+  EXPECT_FALSE(model_files(manifest_with({{type, path_of("a")}, {type, path_of("a")}})));
+  EXPECT_FALSE(model_files(manifest_with({{type, path_of("a/b")}, {type, path_of("a")}})));
+}
+
+TEST(PackModel, TheSameFileGivesTheSameDigest) {
+  const TempDir dir;
+  const auto file = dir.path() / "tiny.gguf";
+  ASSERT_TRUE(base::write_file_atomic(file, sample_bytes(3000), 0600));
+  ModelPackOptions options;
+  options.name = "tiny";
+  options.param_size = "3k";
+  const auto packed = pack_model(base::Context(), file, options, {});
+  ASSERT_TRUE(packed) << packed.error().message();
+  EXPECT_EQ(pack_model(base::Context(), file, options, {})->manifest.digest,
+            packed->manifest.digest);
+  const auto decoded = packed->manifest.decode();
+  ASSERT_TRUE(decoded);
+  const auto& manifest = std::get<Manifest>(*decoded);
+  EXPECT_EQ(manifest.artifact_type, media_type::kModelManifest);
+  EXPECT_EQ(manifest.config.digest, Digest::of(packed->config));
+  EXPECT_EQ(model_files(manifest)->front().path, "tiny.gguf");
+  EXPECT_EQ(manifest.layers[0].digest, Digest::of(sample_bytes(3000)));
+  EXPECT_EQ(
+      packed->config,
+      R"({"config":{"architecture":"transformer","format":"gguf","paramSize":"3k"},"descriptor":{"name":"tiny"},"modelfs":{"diffIds":[")" +
+          manifest.layers[0].digest.text() + R"("],"type":"layers"}})");
+}
+
+TEST(PackModel, OnlyPlainFilesThatExist) {
+  const TempDir dir;
+  EXPECT_FALSE(pack_model(base::Context(), dir.path(), {}, {}));
+  EXPECT_EQ(pack_model(base::Context(), dir.path() / "none", {}, {}).error().code(),
+            base::ErrorCode::NotFound);
+}
+
+TEST(FormatParamSize, AsModelPackWritesIt) {
+  EXPECT_EQ(format_param_size(0), "");
+  EXPECT_EQ(format_param_size(134'515'008), "135m");
+  EXPECT_EQ(format_param_size(6'740'000'000), "6.7b");
+  EXPECT_EQ(format_param_size(7'000'000'000), "7b");
+}
+
+}  // namespace
+}  // namespace oci
