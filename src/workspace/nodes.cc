@@ -8,7 +8,7 @@
 #include "api/core/quantity.h"
 #include "api/workspace/names.h"
 #include "base/sha256.h"
-#include "model/estimator/estimator.h"
+#include "workspace/blocker.h"
 
 namespace workspace {
 namespace {
@@ -59,7 +59,8 @@ struct Target {
 
 Target wanted_nodes(const Observed& observed, const Options& options) {
   const api::Workspace& workspace = *observed.workspace;
-  if (workspace.tuning) return {1, std::nullopt};
+  // A workspace that cannot run must not cost a node.
+  if (auto blocker = find_blocker(observed)) return {1, std::move(blocker)};
   // The native runtime does not spread one model over nodes: each node holds a whole replica.
   const std::int32_t count = std::max<std::int32_t>(1, workspace.resource.count.value_or(1));
   if (!observed.preset || !observed.sku || options.provisioner == NodeProvisioner::Byo) return {count, std::nullopt};
@@ -210,7 +211,8 @@ NodePlan plan_provisioned(const Observed& observed, const Options& options, Node
   const api::Workspace& workspace = *observed.workspace;
   plan.reused = reusable_nodes(observed, plan.target);
   const std::int32_t needed = plan.problem ? 0 : plan.target - static_cast<std::int32_t>(plan.reused.size());
-  if (!plan.problem) plan_claims(observed, needed, plan);
+  // Nothing runs and nothing can: what nodes there are go back. A workload that runs keeps its nodes.
+  if (!plan.problem || !observed.stateful_set) plan_claims(observed, needed, plan);
 
   std::vector<const api::Node*> own;
   std::int32_t ready = 0;
@@ -299,7 +301,8 @@ json::Value make_claim(const Observed& observed, const Options& options, const s
   const api::Workspace& workspace = *observed.workspace;
   const bool machine = options.provisioner == NodeProvisioner::Machine;
   const std::string& instance_type = workspace.resource.instance_type;
-  json::Object labels{{machine ? "karpenter.sh/provisioner-name" : "karpenter.sh/nodepool", machine ? "default" : "kaito"},
+  json::Object labels{{api::kLabelInstanceType, json::String(instance_type)},
+                      {machine ? "karpenter.sh/provisioner-name" : "karpenter.sh/nodepool", machine ? "default" : "kaito"},
                       {api::kLabelWorkspace, json::String(workspace.metadata.name)},
                       {api::kLabelWorkspaceNamespace, json::String(workspace.metadata.ns)}};
   for (const auto& [key, value] : sanitized_match_labels(workspace)) labels[key] = json::String(value);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "api/workspace/names.h"
+#include "workspace/blocker.h"
 
 namespace workspace {
 namespace {
@@ -238,30 +239,6 @@ Desired stateful_set(const Observed& observed, const NodePlan& nodes, json::Obje
                                           {"template", std::move(pod_template)}}}});
 }
 
-/// The pod template of a preset; a problem when the preset cannot be served.
-json::Object preset_template(const Observed& observed, const Options& options, ServePlan& plan) {
-  const api::Workspace& workspace = *observed.workspace;
-  const std::string& name = workspace.inference->preset->name;
-  if (!observed.preset) {
-    plan.problem = Problem{"PresetUnknown", fmt::format("inference.preset.name '{}' is not in the catalogue; see docs/reference/presets.md", name), true};
-    return {};
-  }
-  const auto runtime = workspace.metadata.annotations.find(std::string(api::kAnnotationRuntime));
-  if (runtime != workspace.metadata.annotations.end() && runtime->second != "native") {
-    plan.problem = Problem{"RuntimeNotAvailable",
-                           fmt::format("annotation {} asks for '{}' and only 'native' is available; remove the annotation", api::kAnnotationRuntime,
-                                       runtime->second),
-                           true};
-    return {};
-  }
-  if (!workspace.inference->adapters.empty()) {
-    plan.problem = Problem{"AdaptersNotAvailable", "inference.adapters are not available yet; remove them to serve the base model", true};
-    return {};
-  }
-  plan.model_image = model::image_reference(*observed.preset, options.preset_registry);
-  return {{"spec", preset_pod(observed, plan.model_image, options)}};
-}
-
 }  // namespace
 
 ServePlan plan_serving(const Observed& observed, const NodePlan& nodes, const Options& options) {
@@ -269,8 +246,13 @@ ServePlan plan_serving(const Observed& observed, const NodePlan& nodes, const Op
   ServePlan plan;
   plan.objects.push_back(service(workspace));
   plan.objects.push_back(headless_service(workspace));
-  json::Object pod_template = workspace.inference->preset ? preset_template(observed, options, plan) : workspace.inference->pod_template.value_or(json::Object());
+  plan.problem = find_blocker(observed);
   if (plan.problem) return plan;
+  json::Object pod_template = workspace.inference->pod_template.value_or(json::Object());
+  if (observed.preset) {
+    plan.model_image = model::image_reference(*observed.preset, options.preset_registry);
+    pod_template = {{"spec", preset_pod(observed, plan.model_image, options)}};
+  }
   plan.template_hash = seal_template(pod_template, observed, nodes, options);
   plan.objects.push_back(stateful_set(observed, nodes, std::move(pod_template)));
   return plan;

@@ -222,7 +222,7 @@ api::WorkspaceStatus compute_status(const StatusInputs& in) {
 
   Verdict ready;
   if (workspace.tuning) {
-    ready = {false, "TuningNotAvailable", "tuning is not available in this release", true};
+    ready = in.nodes.problem ? from_problem(*in.nodes.problem) : Verdict{};
     conditions.set("JobStarted", false, "WorkspaceTuningJobStatusPending", ready.message);
   } else {
     const Verdict inference = judge_inference(in);
