@@ -25,11 +25,9 @@ using base::Status;
 constexpr long kSecondsPerDay = 24 * 60 * 60;
 constexpr long kAuthorityDays = 10 * 365;
 constexpr long kLeafDays = 365;
-/// Clocks of two machines differ; a certificate is valid a little before it was
-/// made.
+/// Clocks of two machines differ; a certificate is valid a little before it was made.
 constexpr long kClockSkewSeconds = 5 * 60;
-/// RFC 5280 allows 20 octets; 16 random ones with the sign bit clear cannot
-/// collide.
+/// RFC 5280 allows 20 octets; 16 random ones with the sign bit clear cannot collide.
 constexpr std::size_t kSerialBytes = 16;
 
 struct ExtensionDeleter {

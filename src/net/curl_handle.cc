@@ -1,6 +1,7 @@
 #include "net/curl_handle.h"
 
 #include <fmt/format.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -76,8 +77,7 @@ ErrorCode code_of(CURLcode code) {
   }
 }
 
-/// `GET http://host:80/path`, without query and credentials, which may be
-/// secret.
+/// `GET http://host:80/path`, without query and credentials, which may be secret.
 std::string describe(const HttpHop& hop) {
   const std::size_t begin = hop.url.find("://");
   const std::size_t path =
@@ -86,6 +86,11 @@ std::string describe(const HttpHop& hop) {
   shown = shown.substr(0, shown.find_first_of("?#"));
   return fmt::format("{} {}://{}:{}{}", hop.method, hop.origin.scheme, hop.origin.host,
                      hop.origin.port, shown);
+}
+
+/// libcurl's own sockets would be inherited by child processes.
+curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
+  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -240,8 +245,7 @@ CurlHandle::~CurlHandle() {
 
 template <class T>
 void CurlHandle::set(CURLoption option, T value) {
-  // Fails for options this libcurl lacks or when out of memory; neither happens
-  // at run time.
+  // Fails for options this libcurl lacks or when out of memory; neither happens at run time.
   const CURLcode code = curl_easy_setopt(easy_, option, value);
   ASSERT(code == CURLE_OK);
 }
@@ -267,6 +271,7 @@ void CurlHandle::set_up(const HttpHop& hop, Transfer& transfer) {
   set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
   set(CURLOPT_BUFFERSIZE, kReceiveBufferBytes);
   set(CURLOPT_UPLOAD_BUFFERSIZE, kUploadBufferBytes);
+  set(CURLOPT_OPENSOCKETFUNCTION, &open_socket);
   set(CURLOPT_TCP_KEEPALIVE, 1L);
   set(CURLOPT_TCP_KEEPIDLE, kKeepAliveProbeSeconds);
   set(CURLOPT_TCP_KEEPINTVL, kKeepAliveProbeSeconds);
@@ -331,8 +336,8 @@ void CurlHandle::set_up_tls(const HttpHop& hop) {
   }
 }
 
-/// libcurl verifies the host of the URL, so the URL names the wanted one and
-/// the connection is sent where the caller's URL points.
+/// libcurl verifies the host of the URL, so the URL names the wanted one and the connection is sent
+/// where the caller's URL points.
 void CurlHandle::set_up_server_name(const HttpHop& hop, Transfer& transfer) {
   const std::string& name = hop.options.tls.server_name;
   const UrlPtr url(curl_url());
@@ -369,8 +374,7 @@ Result<HttpResponse> CurlHandle::perform(const base::Context& ctx, const HttpHop
   return std::move(transfer.head);
 }
 
-/// Drives the transfer until it ends by itself (its code) or by the context (an
-/// error).
+/// Drives the transfer until it ends by itself (its code) or by the context (an error).
 Result<CURLcode> CurlHandle::run(const base::Context& ctx, const HttpHop& hop, Transfer& transfer) {
   const milliseconds stall = hop.options.stall_timeout;
   const std::stop_callback wake(ctx.stop(), [this] { curl_multi_wakeup(multi_); });

@@ -16,8 +16,7 @@
 
 namespace net {
 
-/// Where a request goes. Two requests of one origin may share a connection and
-/// credentials.
+/// Where a request goes. Two requests of one origin may share a connection and credentials.
 struct HttpOrigin {
   std::string scheme;
   std::string host;  ///< With brackets when it is an IPv6 address.
@@ -37,16 +36,15 @@ struct HttpHop {
   std::string_view body;
   const std::function<base::Result<std::size_t>(std::span<char>)>* body_source = nullptr;
   std::optional<std::uint64_t> body_source_bytes;
-  /// True for the origin that the caller named: only it gets the client
-  /// certificate.
+  /// True for the origin that the caller named: only it gets the client certificate.
   bool trusted = true;
   /// True when the head's body is of no interest because another hop follows.
   std::function<bool(const HttpResponse&)> is_intermediate;
   const HttpResponseSink& sink;
 };
 
-/// A libcurl transfer and the connections it keeps. Used by one thread at a
-/// time. Internal to `net`.
+/// A libcurl transfer and the connections it keeps. Used by one thread at a time. Internal to
+/// `net`.
 class CurlHandle {
  public:
   static base::Result<std::unique_ptr<CurlHandle>> create();

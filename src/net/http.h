@@ -35,8 +35,7 @@ class HttpHeaders {
   std::vector<Field> fields_;
 };
 
-/// A request target taken apart: `/a/b?x=1&y` -> path `/a/b` (percent-decoded),
-/// query in order.
+/// A request target taken apart: `/a/b?x=1&y` -> path `/a/b` (percent-decoded), query in order.
 struct HttpTarget {
   std::string path;
   std::vector<std::pair<std::string, std::string>> query;

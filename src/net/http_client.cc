@@ -25,8 +25,7 @@ using base::ErrorCode;
 using base::Result;
 using base::Status;
 
-/// Idle transfers kept with their connections; more calls at once are served,
-/// but not kept.
+/// Idle transfers kept with their connections; more calls at once are served, but not kept.
 constexpr std::size_t kMaxIdleHandles = 64;
 
 Status check_request(const HttpClientRequest& request) {
@@ -73,8 +72,7 @@ Status redirect(HttpHop& hop, const HttpResponse& head) {
   if (hop.origin.scheme == "https" && next.scheme == "http")
     return Error(ErrorCode::Invalid, "a redirect from https to http is not followed");
   if (next != hop.origin) {
-    // Credentials are for the origin the caller named, and do not come back
-    // with it either.
+    // Credentials are for the origin the caller named, and do not come back with it either.
     hop.trusted = false;
     for (const std::string_view secret : {"Authorization", "Proxy-Authorization", "Cookie", "Host"})
       hop.headers.remove(secret);
@@ -106,7 +104,7 @@ class CurlClient final : public HttpClient {
   using Handles = std::vector<std::unique_ptr<CurlHandle>>;
 
   Result<HttpResponse> perform(const Context& ctx, const HttpHop& hop);
-  /// The most recent handle that was at `origin`, else the least recent one,
+  /// The most recent handle that was at `origin`; the least recent one when no more may be kept;
   /// else none.
   std::unique_ptr<CurlHandle> take(const HttpOrigin& origin);
   void give_back(std::unique_ptr<CurlHandle> handle);
@@ -117,9 +115,9 @@ class CurlClient final : public HttpClient {
 
 std::unique_ptr<CurlHandle> CurlClient::take(const HttpOrigin& origin) {
   return idle_.with([&](Handles& idle) -> std::unique_ptr<CurlHandle> {
-    if (idle.empty()) return nullptr;
     auto chosen = std::find_if(idle.rbegin(), idle.rend(),
                                [&](const auto& handle) { return handle->last_origin() == origin; });
+    if (chosen == idle.rend() && idle.size() < kMaxIdleHandles) return nullptr;
     const auto position = chosen == idle.rend() ? idle.begin() : std::prev(chosen.base());
     auto handle = std::move(*position);
     idle.erase(position);

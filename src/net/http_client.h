@@ -25,30 +25,27 @@ struct HttpClientRequest {
   std::string url;
   HttpHeaders headers;
   std::string body;
-  /// Streams a body of unknown or large size instead of `body`: fills the
-  /// buffer, 0 ends it.
+  /// Streams a body of unknown or large size instead of `body`: fills the buffer, 0 ends it.
   std::function<base::Result<std::size_t>(std::span<char>)> body_source;
   std::optional<std::uint64_t> body_source_bytes;  ///< Sent as Content-Length; absent: chunked.
 };
 
 /// Receives a streamed answer on the calling thread.
 struct HttpResponseSink {
-  /// The final head (after redirects). An error ends the request with that
-  /// error.
+  /// The final head (after redirects). An error ends the request with that error.
   std::function<base::Status(const HttpResponse& head)> on_head;
   std::function<base::Status(std::string_view bytes)> on_body;
 };
 
-/// A synchronous HTTP/1.1 client over libcurl. Safe to use from many threads;
-/// connections are kept and reused. Every call ends by its context: stop
-/// cancels at once, the deadline bounds the whole.
+/// A synchronous HTTP/1.1 client over libcurl. Safe to use from many threads; connections are kept
+/// and reused. Every call ends by its context: stop cancels at once, the deadline bounds the whole.
 class HttpClient {
  public:
   struct Options {
     TlsClientOptions tls;
     std::chrono::milliseconds connect_timeout{10'000};
-    /// A transfer that moves no byte for this long fails with Timeout; 0 waits
-    /// as long as the context.
+    /// A transfer that moves no byte for this long fails with Timeout; 0 waits as long as the
+    /// context.
     std::chrono::milliseconds stall_timeout{0};
     std::size_t max_response_bytes = 64 << 20;  ///< For `send`; more is Invalid.
     int max_redirects = 0;                      ///< Credentials are never sent to another host.
@@ -60,9 +57,8 @@ class HttpClient {
   static base::Result<std::unique_ptr<HttpClient>> create(Options options);
   virtual ~HttpClient() = default;
 
-  /// Any HTTP status is a value; only transport failures are errors. Errors:
-  /// Unavailable (refused, reset, name not found), Unauthorized (TLS
-  /// verification), Timeout, Cancelled, Invalid.
+  /// Any HTTP status is a value; only transport failures are errors. Errors: Unavailable (refused,
+  /// reset, name not found), Unauthorized (TLS verification), Timeout, Cancelled, Invalid.
   virtual base::Result<HttpResponse> send(const base::Context& ctx,
                                           const HttpClientRequest& request) = 0;
   /// As `send`, handing the body over as it arrives; returns the head.

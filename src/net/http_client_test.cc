@@ -1,5 +1,6 @@
 #include "net/http_client.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/un.h>
@@ -48,8 +49,7 @@ void redirecting(const Context& ctx, HttpExchange& exchange) {
   (void)exchange.respond(std::move(response));
 }
 
-/// One connection of a server that answers `answer` whatever comes, then
-/// closes.
+/// One connection of a server that answers `answer` whatever comes, then closes.
 class CannedServer {
  public:
   explicit CannedServer(std::string answer) : listener_(::socket(AF_INET, SOCK_STREAM, 0)) {
@@ -231,6 +231,32 @@ TEST(HttpClient, ErrorsOfTheCallersFunctionsEndTheRequest) {
   EXPECT_EQ(short_body.error().code(), ErrorCode::Invalid);
   EXPECT_THAT(short_body.error().message(), HasSubstr("0 of 10 bytes"));
   EXPECT_TRUE(client->send(bounded(), request)) << "usable afterwards";
+}
+
+TEST(HttpClient, ARefusalInTheMiddleOfAnUploadIsAnAnswer) {
+  const auto server = serve([](const Context&, HttpExchange& exchange) {
+    (void)exchange.respond(HttpResponse::text(413, "too large"));
+  });
+  const auto response = connect()->send(
+      bounded(), request_for("POST", url_of(*server, "/"), std::string(8 << 20, 'x')));
+  ASSERT_TRUE(response) << response.error().message();
+  EXPECT_EQ(response->status, 413);
+}
+
+TEST(HttpClient, ItsConnectionsAreNotInherited) {
+  const auto server = serve(echo);
+  const auto client = connect();
+  ASSERT_TRUE(client->send(bounded(), request_for("GET", url_of(*server, "/"))));
+  int connections = 0;
+  for (int fd = 3; fd < 256; ++fd) {
+    sockaddr_in peer{};
+    socklen_t size = sizeof peer;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) continue;
+    if (peer.sin_family != AF_INET) continue;
+    ++connections;
+    EXPECT_NE(::fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
+  }
+  EXPECT_GE(connections, 1);
 }
 
 TEST(HttpClient, StopAndDeadlineEndABlockedRequest) {

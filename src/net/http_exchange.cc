@@ -21,8 +21,7 @@ using base::ErrorCode;
 using base::Result;
 using base::Status;
 
-/// A request body up to this size is read and dropped to keep the connection; a
-/// longer one ends it.
+/// A request body up to this size is read and dropped to keep the connection; a longer one ends it.
 constexpr std::size_t kMaxSkippedBodyBytes = 256 << 10;
 constexpr std::size_t kFirstBodyBytes = 16 << 10;
 constexpr std::size_t kMaxBodyStepBytes = 1 << 20;
@@ -109,21 +108,20 @@ bool ServerExchange::decide_keep_alive(const HttpResponse& response) {
   }
   if (!deps_.reader.keep_alive() || !deps_.may_keep_alive()) return false;
   if (deps_.reader.body_done()) return true;
-  // A client that waits for 100 Continue may send the body or not: nobody can
-  // tell what follows.
+  // A client that waits for 100 Continue may send the body or not: nobody can tell what follows.
   if (deps_.reader.expects_continue() && !continue_sent_) return false;
   const auto remaining = deps_.reader.body_remaining();
   return remaining && *remaining <= kMaxSkippedBodyBytes;
 }
 
-/// Errors: Internal for a status that is none, Invalid for a field that would
-/// break the head.
+/// Errors: Internal for a status that is none, Invalid for a field that would break the head.
 Result<std::string> ServerExchange::make_head(const HttpResponse& response, Framing framing) {
   if (response.status < 200 || response.status > 599)
     return Error(ErrorCode::Internal, fmt::format("{} is not an HTTP status", response.status));
   keep_alive_ = decide_keep_alive(response);
-  std::string head = fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", response.status,
-                                 reason_phrase(response.status), http_date());
+  std::string head =
+      fmt::format("HTTP/1.1 {} {}\r\n", response.status, reason_phrase(response.status));
+  if (!response.headers.get("Date")) head.append("Date: ").append(http_date()).append("\r\n");
   for (const auto& field : response.headers) {
     if (!is_token(field.first) || !is_field_value(field.second))
       return Error(ErrorCode::Invalid,

@@ -23,8 +23,7 @@ class ServerExchange final : public HttpExchange {
     RequestReader& reader;
     const HttpRequestHead& request;
     std::chrono::milliseconds io_timeout;
-    /// Asked when the answer's head is written: false ends the connection after
-    /// this answer.
+    /// Asked when the answer's head is written: false ends the connection after this answer.
     std::function<bool()> may_keep_alive;
   };
   explicit ServerExchange(Deps deps) : deps_(std::move(deps)) {}
@@ -40,11 +39,13 @@ class ServerExchange final : public HttpExchange {
   bool client_gone() const override { return deps_.stream.peer_closed(); }
   bool answered() const override { return answer_ != Answer::None; }
 
-  /// Ends an open stream and takes what is left of the request. True when the
-  /// connection can carry another request.
+  /// Ends an open stream and takes what is left of the request. True when the connection can carry
+  /// another request.
   bool finish();
   /// The answer cannot be completed; the connection is of no further use.
   void abandon() { answer_ = Answer::Broken; }
+  /// True when only a reset can show the client that the answer is cut.
+  bool cut_is_invisible() const { return answer_ == Answer::Broken && !chunked_; }
   /// True when the client may still be sending: linger before closing.
   bool request_unread() const { return !deps_.reader.body_done(); }
 
@@ -70,8 +71,7 @@ class ServerExchange final : public HttpExchange {
   bool continue_sent_ = false;
 };
 
-/// One line of plain text that ends the connection, for requests that reach no
-/// handler.
+/// One line of plain text that ends the connection, for requests that reach no handler.
 std::string closing_response(int status, std::string_view line, std::string_view extra_fields = "");
 
 }  // namespace net

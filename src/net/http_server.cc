@@ -31,8 +31,7 @@ using base::ErrorCode;
 using base::Result;
 using base::Status;
 
-/// Connections above `max_connections` that are read and answered with 503;
-/// more are just closed.
+/// Connections above `max_connections` that are read and answered with 503; more are just closed.
 constexpr std::size_t kMaxRefusing = 16;
 constexpr std::chrono::milliseconds kRefuseTimeout{1'000};
 constexpr std::chrono::milliseconds kLinger{2'000};
@@ -105,6 +104,8 @@ class Server final : public HttpServer {
   struct Events {
     Event stop;
     Event drain;
+    /// Connections between two requests end while it is set: when draining, or to make room.
+    Event release;
     Event reap;
     Event idle;
   };
@@ -150,8 +151,7 @@ class Server final : public HttpServer {
   void call_handler(ServerExchange& exchange);
   void close_with(Stream& stream, const std::string& response);
   RequestReader::Limits limits() const {
-    return {options_.max_head_bytes, options_.head_timeout, options_.idle_timeout,
-            options_.io_timeout};
+    return {options_.max_head_bytes, options_.head_timeout, options_.io_timeout};
   }
 
   const Options options_;
@@ -161,6 +161,7 @@ class Server final : public HttpServer {
   const Events events_;
   std::stop_source stop_source_;
   std::atomic<bool> draining_{false};
+  std::atomic<bool> full_{false};  ///< As many connections as allowed; set by the acceptor.
   /// Connections, and the listener while it is open.
   std::atomic<std::size_t> active_{1};
   std::list<Worker> workers_;  // The acceptor's alone.
@@ -170,6 +171,7 @@ class Server final : public HttpServer {
 void Server::drain(std::chrono::milliseconds limit) {
   draining_ = true;
   events_.drain.signal();
+  events_.release.signal();
   const base::Context ctx = base::Context(stop_source_.get_token()).with_timeout(limit);
   while (active_ > 0 && !ctx.done()) {
     pollfd polled{events_.idle.fd(), POLLIN, 0};
@@ -234,6 +236,7 @@ void Server::start_worker(base::UniqueFd socket, std::string peer) {
   const std::size_t serving = active_.load() - 1;
   if (serving >= options_.max_connections + kMaxRefusing) return;
   const Mode mode = serving >= options_.max_connections ? Mode::Refuse : Mode::Serve;
+  if (serving + 1 >= options_.max_connections && !full_.exchange(true)) events_.release.signal();
   const int on = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   active_.fetch_add(1);
@@ -256,6 +259,10 @@ void Server::start_worker(base::UniqueFd socket, std::string peer) {
 
 void Server::reap() {
   workers_.remove_if([](const Worker& worker) { return worker.finished.load(); });
+  if (!full_ || active_ > options_.max_connections) return;
+  full_ = false;
+  events_.release.clear();
+  if (draining_) events_.release.signal();  // It may have been set just before it was cleared.
 }
 
 void Server::run_connection(base::UniqueFd socket, std::string peer, Mode mode) {
@@ -272,13 +279,13 @@ void Server::run_connection(base::UniqueFd socket, std::string peer, Mode mode) 
 
 bool Server::open_tls(Stream& stream, const std::string& peer) {
   const auto deadline = std::chrono::steady_clock::now() + options_.head_timeout;
-  const auto is_tls = stream.starts_with_tls(deadline);
+  const auto is_tls = stream.starts_with_tls(deadline, &events_.drain);
   if (!is_tls) return false;
   if (!*is_tls) {
     close_with(stream, closing_response(400, "this port speaks HTTPS, use https://"));
     return false;
   }
-  const Status opened = stream.accept_tls(options_.tls->native(), deadline);
+  const Status opened = stream.accept_tls(options_.tls->native(), deadline, &events_.drain);
   if (opened) return true;
   options_.log.debug("TLS handshake failed", {{"peer", peer}, {"error", opened.error().message()}});
   return false;
@@ -293,21 +300,20 @@ void Server::close_with(Stream& stream, const std::string& response) {
 void Server::refuse(Stream& stream) {
   RequestReader::Limits strict = limits();
   strict.head_timeout = std::min(strict.head_timeout, kRefuseTimeout);
-  strict.idle_timeout = std::min(strict.idle_timeout, kRefuseTimeout);
   RequestReader reader(stream, strict);
   HttpRequestHead head;
-  // The head is read so that closing does not reset the connection under the
-  // answer.
-  if (const auto got = reader.read_head(events_.drain, head); got && !*got) return;
+  // The head is read so that closing does not reset the connection under the answer.
+  if (const auto got = reader.read_head(kRefuseTimeout, events_.drain, head); got && !*got) return;
   close_with(stream, closing_response(503, "too many connections, try again", kRetryAfter));
 }
 
 void Server::serve(Stream& stream, const std::string& peer) {
   RequestReader reader(stream, limits());
   const std::string common_name = stream.peer_common_name();
-  for (;;) {
+  for (bool first = true;; first = false) {
     HttpRequestHead head;
-    const auto got = reader.read_head(events_.drain, head);
+    const auto got = first ? reader.read_head(options_.head_timeout, events_.drain, head)
+                           : reader.read_head(options_.idle_timeout, events_.release, head);
     if (!got) {
       const Error& error = got.error();
       if (error.http_status() != 0)
@@ -326,9 +332,13 @@ bool Server::serve_one(Stream& stream, RequestReader& reader, const HttpRequestH
                            .reader = reader,
                            .request = head,
                            .io_timeout = options_.io_timeout,
-                           .may_keep_alive = [this] { return !draining_.load(); }});
+                           .may_keep_alive = [this] { return !draining_ && !full_; }});
   call_handler(exchange);
   if (exchange.finish()) return true;
+  if (exchange.cut_is_invisible()) {
+    stream.reset_on_close();
+    return false;
+  }
   stream.shut_down_write();
   if (exchange.request_unread()) stream.linger(std::min(kLinger, options_.io_timeout));
   return false;
@@ -358,9 +368,11 @@ Result<std::unique_ptr<HttpServer>> HttpServer::create(Options options, Handler 
   base::UniqueFd listener = TRY(listen_on(options.address, options.port));
   Event stop = TRY(Event::create());
   Event drain = TRY(Event::create());
+  Event release = TRY(Event::create());
   Event reap = TRY(Event::create());
   Event idle = TRY(Event::create());
-  Server::Events events{std::move(stop), std::move(drain), std::move(reap), std::move(idle)};
+  Server::Events events{std::move(stop), std::move(drain), std::move(release), std::move(reap),
+                        std::move(idle)};
   return std::make_unique<Server>(std::move(options), std::move(handler), std::move(listener),
                                   std::move(events));
 }

@@ -211,6 +211,22 @@ TEST(HttpServer, RefusesConnectionsAboveTheLimit) {
   EXPECT_THAT(served, EndsWith("served")) << "the place is free again";
 }
 
+TEST(HttpServer, EndsIdleConnectionsToMakeRoom) {
+  HttpServer::Options options;
+  options.max_connections = 2;
+  const auto server = serve(ok, options);
+  RawClient idle(server->port());
+  idle.send("GET /idle HTTP/1.1\r\n\r\n");
+  EXPECT_THAT(idle.read_until("/idle"), Not(HasSubstr("Connection: close")));
+  RawClient second(server->port());
+  second.send("GET /second HTTP/1.1\r\n\r\n");
+  EXPECT_THAT(second.read_until("/second"), StartsWith("HTTP/1.1 200 OK"));
+  EXPECT_EQ(idle.read_all(), "") << "ended without an answer";
+  RawClient third(server->port());
+  third.send("GET /third HTTP/1.1\r\n\r\n");
+  EXPECT_THAT(third.read_until("/third"), StartsWith("HTTP/1.1 200 OK"));
+}
+
 TEST(HttpServer, NoticesAClientThatVanishesWhileStreaming) {
   std::latch started(1);
   std::latch ended(1);
@@ -365,6 +381,8 @@ TEST(HttpServer, FailuresOfHandlersAre500) {
   }
   const std::string cut = raw(*server, "GET /late HTTP/1.1\r\n\r\n");
   EXPECT_THAT(cut, EndsWith("5\r\nbegun\r\n")) << "no last chunk: the client sees the cut";
+  EXPECT_THAT(raw(*server, "GET /late HTTP/1.0\r\n\r\n"), EndsWith("<reset>"))
+      << "without chunks only a reset shows it";
 }
 
 TEST(HttpServer, ASecondAnswerIsRefused) {

@@ -41,8 +41,7 @@ Error with_timeout_status(Error error) {
   return std::move(error).with_http_status(408);
 }
 
-/// Drops the scheme and authority of an absolute-form target (RFC 9112
-/// section 3.2.2).
+/// Drops the scheme and authority of an absolute-form target (RFC 9112 section 3.2.2).
 std::string origin_form(std::string_view target) {
   for (const std::string_view scheme : {"http://", "https://"}) {
     if (!target.starts_with(scheme)) continue;
@@ -96,7 +95,8 @@ Result<bool> RequestReader::fill(std::size_t want, base::SteadyTime deadline, co
   return got > 0;
 }
 
-Result<bool> RequestReader::read_head(const Event& drain, HttpRequestHead& out) {
+Result<bool> RequestReader::read_head(std::chrono::milliseconds idle, const Event& leave,
+                                      HttpRequestHead& out) {
   auto& buffer = impl_->buffer;
   auto& parser = impl_->parser;
   parser.emplace();
@@ -105,7 +105,7 @@ Result<bool> RequestReader::read_head(const Event& drain, HttpRequestHead& out) 
   if (buffer.size() == 0 && buffer.capacity() > kHeadReadBytes) buffer.shrink_to_fit();
   impl_->failed = true;  // Until proven otherwise: every early return ends the connection.
   bool begun = false;
-  auto deadline = std::chrono::steady_clock::now() + limits_.idle_timeout;
+  auto deadline = std::chrono::steady_clock::now() + idle;
   for (;;) {
     if (!begun) impl_->skip_empty_lines();
     if (!begun && buffer.size() > 0) {
@@ -118,7 +118,7 @@ Result<bool> RequestReader::read_head(const Event& drain, HttpRequestHead& out) 
       if (ec && ec != http::error::need_more) return malformed(ec.message());
       if (!ec && parser->is_header_done()) break;
     }
-    auto filled = fill(kHeadReadBytes, deadline, begun ? nullptr : &drain);
+    auto filled = fill(kHeadReadBytes, deadline, begun ? nullptr : &leave);
     if (!filled && (filled.error().code() == ErrorCode::Cancelled || !begun)) return false;
     if (!filled && filled.error().code() == ErrorCode::Timeout) {
       return Error(ErrorCode::Timeout, "the request head did not arrive in time")

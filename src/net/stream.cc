@@ -50,8 +50,7 @@ int poll_timeout(SteadyTime deadline) {
 
 bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
-// A BIO on the socket of our own: OpenSSL's would raise SIGPIPE, which is not
-// ours to ignore.
+// A BIO on the socket of our own: OpenSSL's would raise SIGPIPE, which is not ours to ignore.
 
 int bio_fd(BIO* bio) {
   return static_cast<int>(reinterpret_cast<std::intptr_t>(BIO_get_data(bio)));
@@ -74,9 +73,8 @@ int bio_read(BIO* bio, char* data, int size) {
 
 long bio_control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
 
-/// Keeps SIGPIPE from the process while sendfile(2) runs, which has no
-/// MSG_NOSIGNAL. The signal is directed at the thread, so taking it back before
-/// unblocking loses nobody else's.
+/// Keeps SIGPIPE from the process while sendfile(2) runs, which has no MSG_NOSIGNAL. The signal is
+/// directed at the thread, so taking it back before unblocking loses nobody else's.
 class SigpipeGuard {
  public:
   SigpipeGuard() {
@@ -179,7 +177,7 @@ Status Stream::wait_tls(int result, SteadyTime deadline, const Event* other) {
   }
 }
 
-Status Stream::accept_tls(ssl_ctx_st* context, SteadyTime deadline) {
+Status Stream::accept_tls(ssl_ctx_st* context, SteadyTime deadline, const Event* other) {
   ssl_ = SSL_new(context);
   if (ssl_ == nullptr) return Error(ErrorCode::Internal, take_tls_error("starting TLS"));
   BIO* bio = BIO_new(socket_bio_method());
@@ -191,7 +189,7 @@ Status Stream::accept_tls(ssl_ctx_st* context, SteadyTime deadline) {
     errno = 0;
     const int result = SSL_accept(ssl_);
     if (result == 1) return {};
-    TRY(wait_tls(result, deadline, nullptr));
+    TRY(wait_tls(result, deadline, other));
   }
 }
 
@@ -359,7 +357,7 @@ Status Stream::copy_file(int file, std::uint64_t offset, std::uint64_t length,
   return {};
 }
 
-Result<bool> Stream::starts_with_tls(SteadyTime deadline) {
+Result<bool> Stream::starts_with_tls(SteadyTime deadline, const Event* other) {
   for (;;) {
     unsigned char first = 0;
     const auto got = ::recv(socket_.get(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -368,7 +366,7 @@ Result<bool> Stream::starts_with_tls(SteadyTime deadline) {
     if (got == 0) return peer_gone();
     if (errno == EINTR) continue;
     if (!would_block(errno)) return peer_gone();
-    TRY(wait(POLLIN, deadline, nullptr));
+    TRY(wait(POLLIN, deadline, other));
   }
 }
 
@@ -385,6 +383,11 @@ void Stream::shut_down_write() {
     SSL_shutdown(ssl_);
   }
   ::shutdown(socket_.get(), SHUT_WR);
+}
+
+void Stream::reset_on_close() {
+  const ::linger at_once{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 void Stream::linger(std::chrono::milliseconds limit) {

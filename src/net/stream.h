@@ -31,10 +31,9 @@ class Event {
   base::UniqueFd fd_;
 };
 
-/// The server's side of one TCP connection, plain or TLS, with every wait
-/// bounded by a deadline and the server's stop event. Used by one thread.
-/// Internal to `net`. Errors: Cancelled when stopped or when the peer closed or
-/// broke the connection, Timeout.
+/// The server's side of one TCP connection, plain or TLS, with every wait bounded by a deadline and
+/// the server's stop event. Used by one thread. Internal to `net`. Errors: Cancelled when stopped
+/// or when the peer closed or broke the connection, Timeout.
 class Stream {
  public:
   /// `socket` is non-blocking. `stop_event` outlives the stream.
@@ -44,40 +43,36 @@ class Stream {
   Stream& operator=(const Stream&) = delete;
 
   /// Whether the first byte opens a TLS handshake; takes nothing.
-  base::Result<bool> starts_with_tls(base::SteadyTime deadline);
+  base::Result<bool> starts_with_tls(base::SteadyTime deadline, const Event* other);
   /// Performs the handshake; afterwards all bytes are encrypted.
-  /// Errors: as the class, Invalid when the peer does not speak TLS or its
-  /// certificate is refused.
-  base::Status accept_tls(ssl_ctx_st* context, base::SteadyTime deadline);
+  /// Errors: as the class, Invalid when the peer does not speak TLS or its certificate is refused.
+  base::Status accept_tls(ssl_ctx_st* context, base::SteadyTime deadline, const Event* other);
   bool is_tls() const { return ssl_ != nullptr; }
   /// Common name of the verified client certificate, "" without one.
   std::string peer_common_name() const;
 
-  /// Some bytes; 0 at the end of the peer's data. Takes what is there before it
-  /// waits.
+  /// Some bytes; 0 at the end of the peer's data. Takes what is there before it waits.
   base::Result<std::size_t> read_some(std::span<char> buffer, base::SteadyTime deadline) {
     return read_some_or(buffer, deadline, nullptr);
   }
-  /// As `read_some`; Cancelled also when `other` is signalled and nothing is
-  /// there.
+  /// As `read_some`; Cancelled also when `other` is signalled and nothing is there.
   base::Result<std::size_t> read_some_or(std::span<char> buffer, base::SteadyTime deadline,
                                          const Event* other);
-  /// Writes all parts in order; the limit applies to each stretch without
-  /// progress.
+  /// Writes all parts in order; the limit applies to each stretch without progress.
   base::Status write_all(std::initializer_list<std::string_view> parts,
                          std::chrono::milliseconds progress_timeout);
-  /// Writes `length` bytes of `file` from `offset`. Errors also: Internal when
-  /// the file is shorter.
+  /// Writes `length` bytes of `file` from `offset`. Errors also: Internal when the file is shorter.
   base::Status write_file(int file, std::uint64_t offset, std::uint64_t length,
                           std::chrono::milliseconds progress_timeout);
 
-  /// True once the peer shut down its side or the connection broke. Never
-  /// waits.
+  /// True once the peer shut down its side or the connection broke. Never waits.
   bool peer_closed() const;
   /// Ends our side: close_notify on TLS, then FIN.
   void shut_down_write();
-  /// Reads and drops what the peer still sends, so that closing does not reset
-  /// the connection before the peer has read the answer (RFC 9112 section 9.6).
+  /// Makes closing a reset, so that the peer cannot take a cut answer for a whole one.
+  void reset_on_close();
+  /// Reads and drops what the peer still sends, so that closing does not reset the connection
+  /// before the peer has read the answer (RFC 9112 section 9.6).
   void linger(std::chrono::milliseconds limit);
 
  private:

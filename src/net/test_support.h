@@ -47,8 +47,7 @@ inline HttpClientRequest request_for(std::string method, std::string url, std::s
   return request;
 }
 
-/// Runs out after five seconds, so that a fault fails a test instead of hanging
-/// it.
+/// Runs out after five seconds, so that a fault fails a test instead of hanging it.
 inline base::Context bounded() { return base::Context().with_timeout(5s); }
 
 /// A client that sends exactly the bytes it is told to.

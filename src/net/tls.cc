@@ -23,8 +23,7 @@ using base::Result;
 using base::Status;
 
 constexpr int kMaxErrorReasons = 3;
-/// Sessions are bound to this server kind; needed to resume them with client
-/// certificates.
+/// Sessions are bound to this server kind; needed to resume them with client certificates.
 constexpr unsigned char kSessionContext[] = "kaito-net";
 
 struct ContextDeleter {

@@ -27,12 +27,10 @@ struct TlsServerOptions {
                               ///< (not required) and verified.
 };
 
-/// A server's certificate and key, loaded and checked; immutable and shared by
-/// its connections.
+/// A server's certificate and key, loaded and checked; immutable and shared by its connections.
 class TlsServerConfig {
  public:
-  /// Errors: Invalid when the PEM texts cannot be read or do not belong
-  /// together.
+  /// Errors: Invalid when the PEM texts cannot be read or do not belong together.
   static base::Result<std::shared_ptr<const TlsServerConfig>> create(
       const TlsServerOptions& options);
   ~TlsServerConfig();
@@ -60,8 +58,7 @@ struct CertificateAndKey {
   std::string cert_pem;
   std::string key_pem;
 };
-/// A certificate for servers and clients signed by `authority`, ECDSA P-256,
-/// valid one year.
+/// A certificate for servers and clients signed by `authority`, ECDSA P-256, valid one year.
 base::Result<CertificateAndKey> issue_certificate(const CertificateAuthority& authority,
                                                   const CertificateRequest& request);
 

@@ -26,8 +26,7 @@ using KeyPtr = std::unique_ptr<EVP_PKEY, OpenSslDeleter>;
 
 /// Reads `text`, which must outlive the result.
 BioPtr memory_bio(std::string_view text);
-/// All certificates of `pem`, one at least. `what` names the text in errors:
-/// Invalid.
+/// All certificates of `pem`, one at least. `what` names the text in errors: Invalid.
 base::Result<std::vector<X509Ptr>> read_certificates(std::string_view pem, std::string_view what);
 base::Result<KeyPtr> read_private_key(std::string_view pem, std::string_view what);
 /// Errors: Invalid, naming the text that cannot be used.

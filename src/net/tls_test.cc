@@ -178,6 +178,31 @@ TEST_F(Tls, AVanishingClientEndsTheStreamWithoutASignal) {
   EXPECT_EQ(code.load(), ErrorCode::Cancelled);
 }
 
+TEST_F(Tls, AVanishingServerEndsAnUploadWithoutASignal) {
+  std::latch begun(1);
+  auto server = serve_tls([&](const Context&, HttpExchange& exchange) {
+    char byte = 0;
+    (void)exchange.read_some(std::span(&byte, 1));
+    begun.count_down();
+    throw std::runtime_error("enough");
+  });
+  const std::string url = url_of(*server, "/", "https");
+  std::jthread ender([&] {
+    begun.wait();
+    server.reset();
+  });
+  HttpClientRequest request = request_for("PUT", url);
+  request.body_source = [](std::span<char> room) -> base::Result<std::size_t> {
+    return room.size();
+  };
+  const auto response = connect(trusting())->send(bounded(), request);
+  if (!response) {
+    EXPECT_EQ(response.error().code(), ErrorCode::Unavailable);
+  } else {
+    EXPECT_EQ(response->status, 500);
+  }
+}
+
 TEST_F(Tls, TellsPlainClientsToUseHttpsAndSilentOnesToGo) {
   HttpServer::Options options;
   options.head_timeout = 50ms;
