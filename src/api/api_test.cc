@@ -23,7 +23,10 @@ const std::filesystem::path kRoot = KAITO_SOURCE_DIR;
 
 ValidationDeps deps() {
   return {.byo = false,
-          .is_preset = [](std::string_view name) { return name == "phi-3-mini-4k-instruct" || name == "phi-3-mini-128k-instruct"; },
+          .is_preset =
+              [](std::string_view name) {
+                return name == "phi-3-mini-4k-instruct" || name == "phi-3-mini-128k-instruct";
+              },
           .is_instance_type = [](std::string_view name) { return name.starts_with("Standard_N"); }};
 }
 
@@ -43,16 +46,20 @@ TEST(Quantity, ParsesWhatKubernetesParses) {
   EXPECT_EQ(*quantity_milli("500m"), 500);
   EXPECT_EQ(*quantity_milli("2"), 2000);
   EXPECT_EQ(*quantity_units("1E"), 1000000000000000000);
-  for (const char* bad : {"", "x", "1Kib", "1e", "Gi", "1 Gi", "9999999E", "1e99"}) EXPECT_FALSE(quantity_units(bad)) << bad;
+  for (const char* bad : {"", "x", "1Kib", "1e", "Gi", "1 Gi", "9999999E", "1e99"})
+    EXPECT_FALSE(quantity_units(bad)) << bad;
 }
 
 TEST(Conditions, TransitionTimeMovesOnlyWithTheStatus) {
   std::vector<Condition> conditions;
-  set_condition(conditions, {.type = "Ready", .status = "False", .reason = "A", .message = ""}, "t1");
-  set_condition(conditions, {.type = "Ready", .status = "False", .reason = "B", .message = ""}, "t2");
+  set_condition(conditions, {.type = "Ready", .status = "False", .reason = "A", .message = ""},
+                "t1");
+  set_condition(conditions, {.type = "Ready", .status = "False", .reason = "B", .message = ""},
+                "t2");
   EXPECT_EQ(conditions[0].last_transition_time, "t1");
   EXPECT_EQ(conditions[0].reason, "B");
-  set_condition(conditions, {.type = "Ready", .status = "True", .reason = "C", .message = ""}, "t3");
+  set_condition(conditions, {.type = "Ready", .status = "True", .reason = "C", .message = ""},
+                "t3");
   EXPECT_EQ(conditions[0].last_transition_time, "t3");
   EXPECT_TRUE(is_condition_true(conditions, "Ready"));
 }
@@ -72,7 +79,9 @@ TEST(Selector, KnowsItsOperators) {
   EXPECT_TRUE(*matches(LabelSelector{}, labels));
 }
 
-TEST(Validate, AcceptsAGoodWorkspace) { EXPECT_TRUE(validate_create(valid_workspace(), deps()).empty()); }
+TEST(Validate, AcceptsAGoodWorkspace) {
+  EXPECT_TRUE(validate_create(valid_workspace(), deps()).empty());
+}
 
 TEST(Validate, AcceptsTheGuidesExamples) {
   for (const auto& entry : std::filesystem::directory_iterator(kRoot / "examples/guide")) {
@@ -80,7 +89,8 @@ TEST(Validate, AcceptsTheGuidesExamples) {
     ASSERT_TRUE(documents) << entry.path();
     for (const json::YamlDocument& document : *documents) {
       auto decoded = json::decode_strict<Workspace>(document.value);
-      EXPECT_TRUE(decoded.errors.empty()) << entry.path() << ": " << json::to_string(decoded.errors);
+      EXPECT_TRUE(decoded.errors.empty())
+          << entry.path() << ": " << json::to_string(decoded.errors);
       const auto errors = validate_create(decoded.value, deps());
       EXPECT_TRUE(errors.empty()) << entry.path() << ": " << json::to_string(errors);
     }
@@ -98,20 +108,25 @@ TEST(Validate, NamesEveryMistakeAtOnce) {
   workspace.inference->adapters[1].strength = "1.5";
   std::vector<std::string> paths;
   for (const auto& error : validate_create(workspace, deps())) paths.push_back(error.path);
-  EXPECT_THAT(paths, testing::UnorderedElementsAre("metadata.name", "resource.count", "resource.instanceType", "inference.preset.name", "inference.adapters[0].source",
-                                                   "inference.adapters[1].source", "inference.adapters[1].strength"));
+  EXPECT_THAT(paths, testing::UnorderedElementsAre(
+                         "metadata.name", "resource.count", "resource.instanceType",
+                         "inference.preset.name", "inference.adapters[0].source",
+                         "inference.adapters[1].source", "inference.adapters[1].strength"));
 }
 
 TEST(Validate, NeedsExactlyOnePurpose) {
   Workspace workspace = valid_workspace();
   workspace.inference.reset();
-  EXPECT_THAT(validate_create(workspace, deps()), Contains(Field(&json::FieldError::message, HasSubstr("needs `inference` or `tuning`"))));
+  EXPECT_THAT(
+      validate_create(workspace, deps()),
+      Contains(Field(&json::FieldError::message, HasSubstr("needs `inference` or `tuning`"))));
 }
 
 TEST(Validate, BringYourOwnNodesHaveNoInstanceType) {
   ValidationDeps byo = deps();
   byo.byo = true;
-  EXPECT_THAT(validate_create(valid_workspace(), byo), Contains(Field(&json::FieldError::path, "resource.instanceType")));
+  EXPECT_THAT(validate_create(valid_workspace(), byo),
+              Contains(Field(&json::FieldError::path, "resource.instanceType")));
   Workspace workspace = valid_workspace();
   workspace.resource.instance_type.clear();
   EXPECT_TRUE(validate_create(workspace, byo).empty());
@@ -125,7 +140,8 @@ TEST(Validate, SomeFieldsNeverChange) {
   after.resource.label_selector.match_labels["apps"] = "other";
   std::vector<std::string> paths;
   for (const auto& error : validate_update(before, after, deps())) paths.push_back(error.path);
-  EXPECT_THAT(paths, testing::UnorderedElementsAre("resource.instanceType", "inference.preset", "resource.labelSelector"));
+  EXPECT_THAT(paths, testing::UnorderedElementsAre("resource.instanceType", "inference.preset",
+                                                   "resource.labelSelector"));
   after.metadata.deletion_timestamp = "2026-11-24T00:00:00Z";
   EXPECT_TRUE(validate_update(before, after, deps()).empty());
 }
@@ -140,7 +156,8 @@ TEST(Crd, TheFilesAreWhatTheTypesSay) {
     }
     const auto found = base::read_file(path);
     ASSERT_TRUE(found) << found.error().message();
-    EXPECT_EQ(*found, wanted) << path << " is out of date; run this test with KAITO_UPDATE_GOLDEN=1";
+    EXPECT_EQ(*found, wanted) << path
+                              << " is out of date; run this test with KAITO_UPDATE_GOLDEN=1";
   }
 }
 

@@ -19,7 +19,8 @@ struct RollingUpdateStatefulSetStrategy {
 template <class V>
 void describe(V& v, RollingUpdateStatefulSetStrategy& s) {
   v.field("partition", s.partition, Presence::Optional, "Ordinals below it keep their revision.");
-  v.field("maxUnavailable", s.max_unavailable, Presence::Optional, "Pods that may be down at once.");
+  v.field("maxUnavailable", s.max_unavailable, Presence::Optional,
+          "Pods that may be down at once.");
 }
 
 struct StatefulSetUpdateStrategy {
@@ -57,15 +58,21 @@ struct StatefulSetSpec {
 template <class V>
 void describe(V& v, StatefulSetSpec& s) {
   v.field("replicas", s.replicas, Presence::Optional, "Pods wanted; 1 by default.");
-  v.field("selector", s.selector, Presence::Required, "Labels of its pods; immutable.", {.atomic_map = true});
+  v.field("selector", s.selector, Presence::Required, "Labels of its pods; immutable.",
+          {.atomic_map = true});
   v.field("template", s.pod_template, Presence::Required, "What each pod is.");
-  v.field("volumeClaimTemplates", s.volume_claim_templates, Presence::Optional, "Claims made for each pod.", {.list_type = "atomic"});
+  v.field("volumeClaimTemplates", s.volume_claim_templates, Presence::Optional,
+          "Claims made for each pod.", {.list_type = "atomic"});
   v.field("serviceName", s.service_name, Presence::Optional, "Headless Service of the pods.");
-  v.field("podManagementPolicy", s.pod_management_policy, Presence::Optional, "OrderedReady or Parallel.");
+  v.field("podManagementPolicy", s.pod_management_policy, Presence::Optional,
+          "OrderedReady or Parallel.");
   v.field("updateStrategy", s.update_strategy, Presence::Optional, "How pods get a new template.");
-  v.field("revisionHistoryLimit", s.revision_history_limit, Presence::Optional, "Old revisions kept.");
-  v.field("minReadySeconds", s.min_ready_seconds, Presence::Optional, "Seconds ready before available.");
-  v.field("persistentVolumeClaimRetentionPolicy", s.persistent_volume_claim_retention_policy, Presence::Optional, "What becomes of claims.");
+  v.field("revisionHistoryLimit", s.revision_history_limit, Presence::Optional,
+          "Old revisions kept.");
+  v.field("minReadySeconds", s.min_ready_seconds, Presence::Optional,
+          "Seconds ready before available.");
+  v.field("persistentVolumeClaimRetentionPolicy", s.persistent_volume_claim_retention_policy,
+          Presence::Optional, "What becomes of claims.");
 }
 
 struct StatefulSetStatus {
@@ -81,12 +88,16 @@ struct StatefulSetStatus {
 };
 template <class V>
 void describe(V& v, StatefulSetStatus& s) {
-  v.field("observedGeneration", s.observed_generation, Presence::Optional, "Generation this is about.");
+  v.field("observedGeneration", s.observed_generation, Presence::Optional,
+          "Generation this is about.");
   v.field("replicas", s.replicas, Presence::Required, "Pods that exist.");
   v.field("readyReplicas", s.ready_replicas, Presence::Optional, "Pods that are ready.");
-  v.field("currentReplicas", s.current_replicas, Presence::Optional, "Pods of the current revision.");
-  v.field("updatedReplicas", s.updated_replicas, Presence::Optional, "Pods of the update revision.");
-  v.field("availableReplicas", s.available_replicas, Presence::Required, "Pods ready for minReadySeconds.");
+  v.field("currentReplicas", s.current_replicas, Presence::Optional,
+          "Pods of the current revision.");
+  v.field("updatedReplicas", s.updated_replicas, Presence::Optional,
+          "Pods of the update revision.");
+  v.field("availableReplicas", s.available_replicas, Presence::Required,
+          "Pods ready for minReadySeconds.");
   v.field("currentRevision", s.current_revision, Presence::Optional, "Revision of the older pods.");
   v.field("updateRevision", s.update_revision, Presence::Optional, "Revision of the newer pods.");
   v.field("collisionCount", s.collision_count, Presence::Optional, "Name clashes of revisions.");
@@ -107,7 +118,8 @@ void describe(V& v, StatefulSet& s) {
 }
 
 struct ControllerRevision {
-  static constexpr ResourceType kType{"apps", "v1", "controllerrevisions", "ControllerRevision", true};
+  static constexpr ResourceType kType{"apps", "v1", "controllerrevisions", "ControllerRevision",
+                                      true};
   ObjectMeta metadata;
   std::optional<json::Object> data;
   std::int64_t revision = 0;

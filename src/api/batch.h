@@ -28,12 +28,16 @@ template <class V>
 void describe(V& v, JobSpec& s) {
   v.field("parallelism", s.parallelism, Presence::Optional, "Pods that may run at once.");
   v.field("completions", s.completions, Presence::Optional, "Pods that must succeed.");
-  v.field("activeDeadlineSeconds", s.active_deadline_seconds, Presence::Optional, "Seconds the job may take.");
+  v.field("activeDeadlineSeconds", s.active_deadline_seconds, Presence::Optional,
+          "Seconds the job may take.");
   v.field("backoffLimit", s.backoff_limit, Presence::Optional, "Failures allowed; 6 by default.");
-  v.field("selector", s.selector, Presence::Optional, "Labels of its pods; set by the server.", {.atomic_map = true});
-  v.field("manualSelector", s.manual_selector, Presence::Optional, "Whether the user chose the selector.");
+  v.field("selector", s.selector, Presence::Optional, "Labels of its pods; set by the server.",
+          {.atomic_map = true});
+  v.field("manualSelector", s.manual_selector, Presence::Optional,
+          "Whether the user chose the selector.");
   v.field("template", s.pod_template, Presence::Required, "What each pod is.");
-  v.field("ttlSecondsAfterFinished", s.ttl_seconds_after_finished, Presence::Optional, "Seconds until a finished job goes.");
+  v.field("ttlSecondsAfterFinished", s.ttl_seconds_after_finished, Presence::Optional,
+          "Seconds until a finished job goes.");
   v.field("completionMode", s.completion_mode, Presence::Optional, "NonIndexed or Indexed.");
   v.field("suspend", s.suspend, Presence::Optional, "Whether it rests.");
   v.field("podFailurePolicy", s.pod_failure_policy, Presence::Optional, "How failures count.");
@@ -51,8 +55,10 @@ template <class V>
 void describe(V& v, JobCondition& c) {
   v.field("type", c.type, Presence::Required, "Complete, Failed, ...");
   v.field("status", c.status, Presence::Required, "True, False or Unknown.");
-  v.field("lastProbeTime", c.last_probe_time, Presence::Optional, "When it was last looked at.", {.format = "date-time"});
-  v.field("lastTransitionTime", c.last_transition_time, Presence::Optional, "When the status last changed.", {.format = "date-time"});
+  v.field("lastProbeTime", c.last_probe_time, Presence::Optional, "When it was last looked at.",
+          {.format = "date-time"});
+  v.field("lastTransitionTime", c.last_transition_time, Presence::Optional,
+          "When the status last changed.", {.format = "date-time"});
   v.field("reason", c.reason, Presence::Optional, "CamelCase reason.");
   v.field("message", c.message, Presence::Optional, "Details for people.");
 }
@@ -69,14 +75,17 @@ struct JobStatus {
 };
 template <class V>
 void describe(V& v, JobStatus& s) {
-  v.field("conditions", s.conditions, Presence::Optional, "Where the job stands.", {.merge_key = "type"});
+  v.field("conditions", s.conditions, Presence::Optional, "Where the job stands.",
+          {.merge_key = "type"});
   v.field("startTime", s.start_time, Presence::Optional, "When it began.", {.format = "date-time"});
-  v.field("completionTime", s.completion_time, Presence::Optional, "When it succeeded.", {.format = "date-time"});
+  v.field("completionTime", s.completion_time, Presence::Optional, "When it succeeded.",
+          {.format = "date-time"});
   v.field("active", s.active, Presence::Optional, "Pods that run or wait.");
   v.field("succeeded", s.succeeded, Presence::Optional, "Pods that succeeded.");
   v.field("failed", s.failed, Presence::Optional, "Pods that failed.");
   v.field("ready", s.ready, Presence::Optional, "Pods that are ready.");
-  v.field("uncountedTerminatedPods", s.uncounted_terminated_pods, Presence::Optional, "Ended pods not yet counted.");
+  v.field("uncountedTerminatedPods", s.uncounted_terminated_pods, Presence::Optional,
+          "Ended pods not yet counted.");
 }
 
 struct Job {

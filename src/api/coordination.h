@@ -19,10 +19,14 @@ struct LeaseSpec {
 template <class V>
 void describe(V& v, LeaseSpec& s) {
   v.field("holderIdentity", s.holder_identity, Presence::Optional, "Who holds it.");
-  v.field("leaseDurationSeconds", s.lease_duration_seconds, Presence::Optional, "How long it holds.");
-  v.field("acquireTime", s.acquire_time, Presence::Optional, "Since when.", {.format = "date-time"});
-  v.field("renewTime", s.renew_time, Presence::Optional, "When it was renewed.", {.format = "date-time"});
-  v.field("leaseTransitions", s.lease_transitions, Presence::Optional, "How often it changed hands.");
+  v.field("leaseDurationSeconds", s.lease_duration_seconds, Presence::Optional,
+          "How long it holds.");
+  v.field("acquireTime", s.acquire_time, Presence::Optional, "Since when.",
+          {.format = "date-time"});
+  v.field("renewTime", s.renew_time, Presence::Optional, "When it was renewed.",
+          {.format = "date-time"});
+  v.field("leaseTransitions", s.lease_transitions, Presence::Optional,
+          "How often it changed hands.");
 }
 
 struct Lease {

@@ -31,8 +31,7 @@ void set_condition(std::vector<Condition>& conditions, Condition wanted, const T
     conditions.push_back(std::move(wanted));
     return;
   }
-  wanted.last_transition_time =
-      found->status == wanted.status ? found->last_transition_time : now;
+  wanted.last_transition_time = found->status == wanted.status ? found->last_transition_time : now;
   *found = std::move(wanted);
 }
 
@@ -52,8 +51,8 @@ base::Result<bool> matches(const LabelSelectorRequirement& requirement,
   if (requirement.op == "Exists") return present;
   if (requirement.op == "DoesNotExist") return !present;
   if (requirement.op == "In" || requirement.op == "NotIn") {
-    const bool in = present && std::ranges::find(requirement.values, label->second) !=
-                                   requirement.values.end();
+    const bool in =
+        present && std::ranges::find(requirement.values, label->second) != requirement.values.end();
     return requirement.op == "In" ? in : !in;
   }
   return base::Error(base::ErrorCode::Invalid,

@@ -24,17 +24,21 @@ TEST(Catalog, FindsByNameAliasAndIdWithoutRegardToCase) {
 
 TEST(Catalog, HoldsEveryNameOfBothReleasesOnce) {
   std::set<std::string_view> names;
-  for (const Preset& preset : presets()) EXPECT_TRUE(names.insert(preset.name).second) << preset.name;
+  for (const Preset& preset : presets())
+    EXPECT_TRUE(names.insert(preset.name).second) << preset.name;
   EXPECT_EQ(names.size(), 72U);  // 60 of v0.12, 11 that only v0.3 has, and the quickstart's.
-  for (const char* name : {"falcon-7b", "falcon-7b-instruct", "falcon-40b", "falcon-40b-instruct", "mistral-7b", "mistral-7b-instruct", "phi-2",
-                           "phi-3-mini-4k-instruct", "phi-3-mini-128k-instruct", "phi-3-medium-4k-instruct", "phi-3-medium-128k-instruct", "llama-2-7b",
-                           "llama-2-13b", "llama-2-70b", "llama-2-7b-chat", "llama-2-13b-chat", "llama-2-70b-chat"}) {
+  for (const char* name :
+       {"falcon-7b", "falcon-7b-instruct", "falcon-40b", "falcon-40b-instruct", "mistral-7b",
+        "mistral-7b-instruct", "phi-2", "phi-3-mini-4k-instruct", "phi-3-mini-128k-instruct",
+        "phi-3-medium-4k-instruct", "phi-3-medium-128k-instruct", "llama-2-7b", "llama-2-13b",
+        "llama-2-70b", "llama-2-7b-chat", "llama-2-13b-chat", "llama-2-70b-chat"}) {
     EXPECT_TRUE(names.contains(name)) << name;
   }
 }
 
 TEST(Catalog, NamesTheImage) {
-  EXPECT_EQ(image_reference(*find_preset("smollm2-135m-instruct"), "127.0.0.1:5001"), "127.0.0.1:5001/kaito-smollm2-135m-instruct:latest");
+  EXPECT_EQ(image_reference(*find_preset("smollm2-135m-instruct"), "127.0.0.1:5001"),
+            "127.0.0.1:5001/kaito-smollm2-135m-instruct:latest");
 }
 
 TEST(Catalog, ReadsTheContextLengthOfAConfig) {
@@ -81,7 +85,8 @@ TEST(Estimator, GivesTheNodesUpstreamPublishes) {
     const Preset* preset = find_preset(c.preset);
     const auto sku = find_sku("azure", c.sku);
     ASSERT_TRUE(preset && sku) << c.preset << " " << c.sku;
-    const auto nodes = estimate_nodes({preset->weights_gib, preset->kv_bytes_per_token, 2048, sku->gpu_count, sku->gpu_memory_gib});
+    const auto nodes = estimate_nodes({preset->weights_gib, preset->kv_bytes_per_token, 2048,
+                                       sku->gpu_count, sku->gpu_memory_gib});
     ASSERT_TRUE(nodes);
     EXPECT_EQ(*nodes, c.nodes) << c.preset << " on " << c.sku;
   }
@@ -95,7 +100,9 @@ TEST(Estimator, RefusesAGpuThatHoldsNothing) {
 /// A GGUF in memory: one F32 tensor of `extent` elements and two metadata texts.
 std::string tiny_gguf(std::uint64_t extent, std::uint64_t data_bytes) {
   std::string out = "GGUF";
-  const auto put = [&](auto value) { out.append(reinterpret_cast<const char*>(&value), sizeof value); };
+  const auto put = [&](auto value) {
+    out.append(reinterpret_cast<const char*>(&value), sizeof value);
+  };
   const auto put_text = [&](std::string_view text) {
     put(static_cast<std::uint64_t>(text.size()));
     out += text;
@@ -133,7 +140,8 @@ TEST(Gguf, ReadsTheHeader) {
 TEST(Gguf, SaysWhenAFileIsShort) {
   const std::string file = tiny_gguf(16, 60);
   EXPECT_THAT(parse_gguf(file, file.size()).error().message(), HasSubstr("truncated"));
-  for (std::size_t cut = 0; cut < file.size() - 61; cut += 3) EXPECT_FALSE(parse_gguf(file.substr(0, cut), cut)) << cut;
+  for (std::size_t cut = 0; cut < file.size() - 61; cut += 3)
+    EXPECT_FALSE(parse_gguf(file.substr(0, cut), cut)) << cut;
 }
 
 TEST(Gguf, RefusesWhatIsNone) {

@@ -38,8 +38,10 @@ void describe(V& v, Secret& s) {
   v.type("Confidential data for pods.");
   describe_root(v, s);
   v.field("data", s.data, Presence::Optional, "Bytes by key, in base64.");
-  v.field("stringData", s.string_data, Presence::Optional, "Texts by key; the server moves them to data.");
-  v.field("type", s.type, Presence::Optional, "What it is for, such as kubernetes.io/dockerconfigjson.");
+  v.field("stringData", s.string_data, Presence::Optional,
+          "Texts by key; the server moves them to data.");
+  v.field("type", s.type, Presence::Optional,
+          "What it is for, such as kubernetes.io/dockerconfigjson.");
   v.field("immutable", s.immutable, Presence::Optional, "Whether the data may change.");
 }
 

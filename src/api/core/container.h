@@ -51,8 +51,7 @@ struct EnvVarSource {
 };
 template <class V>
 void describe(V& v, EnvVarSource& s) {
-  v.field("fieldRef", s.field_ref, Presence::Optional, "A field of the pod.",
-          {.atomic_map = true});
+  v.field("fieldRef", s.field_ref, Presence::Optional, "A field of the pod.", {.atomic_map = true});
   v.field("resourceFieldRef", s.resource_field_ref, Presence::Optional,
           "A resource of a container.", {.atomic_map = true});
   v.field("configMapKeyRef", s.config_map_key_ref, Presence::Optional, "A key of a ConfigMap.",
@@ -195,8 +194,8 @@ void describe(V& v, Probe& p) {
           "Passes in a row that count as success.");
   v.field("failureThreshold", p.failure_threshold, Presence::Optional,
           "Failures in a row that count as failure.");
-  v.field("terminationGracePeriodSeconds", p.termination_grace_period_seconds,
-          Presence::Optional, "Overrides the pod's grace period.");
+  v.field("terminationGracePeriodSeconds", p.termination_grace_period_seconds, Presence::Optional,
+          "Overrides the pod's grace period.");
 }
 
 struct LifecycleHandler {

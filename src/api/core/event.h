@@ -41,11 +41,14 @@ void describe(V& v, Event& e) {
   v.field("reason", e.reason, Presence::Optional, "CamelCase reason.");
   v.field("message", e.message, Presence::Optional, "Details for people.");
   v.field("source", e.source, Presence::Optional, "Who reports.");
-  v.field("firstTimestamp", e.first_timestamp, Presence::Optional, "When it first happened.", {.format = "date-time"});
-  v.field("lastTimestamp", e.last_timestamp, Presence::Optional, "When it last happened.", {.format = "date-time"});
+  v.field("firstTimestamp", e.first_timestamp, Presence::Optional, "When it first happened.",
+          {.format = "date-time"});
+  v.field("lastTimestamp", e.last_timestamp, Presence::Optional, "When it last happened.",
+          {.format = "date-time"});
   v.field("count", e.count, Presence::Optional, "How often.");
   v.field("type", e.type, Presence::Optional, "Normal or Warning.");
-  v.field("reportingComponent", e.reporting_component, Presence::Optional, "Controller that reports.");
+  v.field("reportingComponent", e.reporting_component, Presence::Optional,
+          "Controller that reports.");
   v.field("reportingInstance", e.reporting_instance, Presence::Optional, "Its instance.");
 }
 

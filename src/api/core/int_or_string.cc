@@ -10,8 +10,8 @@ base::Result<IntOrString> IntOrString::from_json(const json::Value& in) {
   if (const json::String* text = in.if_string()) return IntOrString(json::to_string(*text));
   const std::int64_t* number = in.if_int64();
   if (!number) {
-    return base::Error(base::ErrorCode::Invalid, fmt::format("expected integer or string, found {}",
-                                                             json::kind_name(in)));
+    return base::Error(base::ErrorCode::Invalid,
+                       fmt::format("expected integer or string, found {}", json::kind_name(in)));
   }
   if (*number < std::numeric_limits<std::int32_t>::min() ||
       *number > std::numeric_limits<std::int32_t>::max()) {

@@ -29,7 +29,9 @@ struct IntOrString {
   static base::Result<IntOrString> from_json(const json::Value& in);
   json::Value to_json() const;
   static json::Object json_schema();
-  friend bool is_empty(const IntOrString& v) { return v.is_int() ? v.number() == 0 : v.name().empty(); }
+  friend bool is_empty(const IntOrString& v) {
+    return v.is_int() ? v.number() == 0 : v.name().empty();
+  }
   friend bool operator==(const IntOrString&, const IntOrString&) = default;
 };
 

@@ -13,7 +13,8 @@ struct NamespaceSpec {
 };
 template <class V>
 void describe(V& v, NamespaceSpec& s) {
-  v.field("finalizers", s.finalizers, Presence::Optional, "Names that must be removed before it goes.", {.list_type = "atomic"});
+  v.field("finalizers", s.finalizers, Presence::Optional,
+          "Names that must be removed before it goes.", {.list_type = "atomic"});
 }
 
 struct NamespaceStatus {

@@ -24,7 +24,8 @@ void describe(V& v, Taint& t) {
   v.field("key", t.key, Presence::Required, "The key.");
   v.field("value", t.value, Presence::Optional, "The value.");
   v.field("effect", t.effect, Presence::Required, "NoSchedule, PreferNoSchedule or NoExecute.");
-  v.field("timeAdded", t.time_added, Presence::Optional, "When it was added.", {.format = "date-time"});
+  v.field("timeAdded", t.time_added, Presence::Optional, "When it was added.",
+          {.format = "date-time"});
 }
 
 struct NodeSpec {
@@ -53,8 +54,10 @@ template <class V>
 void describe(V& v, NodeCondition& c) {
   v.field("type", c.type, Presence::Required, "Ready, DiskPressure, ...");
   v.field("status", c.status, Presence::Required, "True, False or Unknown.");
-  v.field("lastHeartbeatTime", c.last_heartbeat_time, Presence::Optional, "When it was last confirmed.", {.format = "date-time"});
-  v.field("lastTransitionTime", c.last_transition_time, Presence::Optional, "When the status last changed.", {.format = "date-time"});
+  v.field("lastHeartbeatTime", c.last_heartbeat_time, Presence::Optional,
+          "When it was last confirmed.", {.format = "date-time"});
+  v.field("lastTransitionTime", c.last_transition_time, Presence::Optional,
+          "When the status last changed.", {.format = "date-time"});
   v.field("reason", c.reason, Presence::Optional, "CamelCase reason.");
   v.field("message", c.message, Presence::Optional, "Details for people.");
 }
@@ -88,7 +91,8 @@ void describe(V& v, NodeSystemInfo& i) {
   v.field("bootID", i.boot_id, Presence::Required, "Id of this run.");
   v.field("kernelVersion", i.kernel_version, Presence::Required, "Kernel.");
   v.field("osImage", i.os_image, Presence::Required, "Operating system.");
-  v.field("containerRuntimeVersion", i.container_runtime_version, Presence::Required, "What runs containers.");
+  v.field("containerRuntimeVersion", i.container_runtime_version, Presence::Required,
+          "What runs containers.");
   v.field("kubeletVersion", i.kubelet_version, Presence::Required, "Version of the node agent.");
   v.field("kubeProxyVersion", i.kube_proxy_version, Presence::Required, "Version of the proxy.");
   v.field("operatingSystem", i.operating_system, Presence::Required, "linux.");
@@ -108,7 +112,8 @@ void describe(V& v, NodeStatus& s) {
   v.field("capacity", s.capacity, Presence::Optional, "All it has.");
   v.field("allocatable", s.allocatable, Presence::Optional, "What pods may have of it.");
   v.field("phase", s.phase, Presence::Optional, "Not used any more.");
-  v.field("conditions", s.conditions, Presence::Optional, "Where the node stands.", {.merge_key = "type"});
+  v.field("conditions", s.conditions, Presence::Optional, "Where the node stands.",
+          {.merge_key = "type"});
   v.field("addresses", s.addresses, Presence::Optional, "How to reach it.", {.merge_key = "type"});
   v.field("nodeInfo", s.node_info, Presence::Optional, "What it is.");
 }

@@ -20,8 +20,10 @@ struct NodeSelectorTerm {
 };
 template <class V>
 void describe(V& v, NodeSelectorTerm& t) {
-  v.field("matchExpressions", t.match_expressions, Presence::Optional, "Requirements on labels, all of them.", {.list_type = "atomic"});
-  v.field("matchFields", t.match_fields, Presence::Optional, "Requirements on fields, all of them.", {.list_type = "atomic"});
+  v.field("matchExpressions", t.match_expressions, Presence::Optional,
+          "Requirements on labels, all of them.", {.list_type = "atomic"});
+  v.field("matchFields", t.match_fields, Presence::Optional, "Requirements on fields, all of them.",
+          {.list_type = "atomic"});
 }
 
 struct NodeSelector {
@@ -29,7 +31,8 @@ struct NodeSelector {
 };
 template <class V>
 void describe(V& v, NodeSelector& s) {
-  v.field("nodeSelectorTerms", s.node_selector_terms, Presence::Required, "Terms, any of them.", {.list_type = "atomic"});
+  v.field("nodeSelectorTerms", s.node_selector_terms, Presence::Required, "Terms, any of them.",
+          {.list_type = "atomic"});
 }
 
 struct PreferredSchedulingTerm {
@@ -48,8 +51,10 @@ struct NodeAffinity {
 };
 template <class V>
 void describe(V& v, NodeAffinity& a) {
-  v.field("requiredDuringSchedulingIgnoredDuringExecution", a.required, Presence::Optional, "What a node must have.", {.atomic_map = true});
-  v.field("preferredDuringSchedulingIgnoredDuringExecution", a.preferred, Presence::Optional, "What a node should have.", {.list_type = "atomic"});
+  v.field("requiredDuringSchedulingIgnoredDuringExecution", a.required, Presence::Optional,
+          "What a node must have.", {.atomic_map = true});
+  v.field("preferredDuringSchedulingIgnoredDuringExecution", a.preferred, Presence::Optional,
+          "What a node should have.", {.list_type = "atomic"});
 }
 
 struct Affinity {
@@ -77,7 +82,8 @@ void describe(V& v, Toleration& t) {
   v.field("operator", t.op, Presence::Optional, "Equal or Exists.");
   v.field("value", t.value, Presence::Optional, "Taint value.");
   v.field("effect", t.effect, Presence::Optional, "NoSchedule, PreferNoSchedule or NoExecute.");
-  v.field("tolerationSeconds", t.toleration_seconds, Presence::Optional, "How long NoExecute is tolerated.");
+  v.field("tolerationSeconds", t.toleration_seconds, Presence::Optional,
+          "How long NoExecute is tolerated.");
 }
 
 struct PodSpec {
@@ -109,31 +115,43 @@ struct PodSpec {
 };
 template <class V>
 void describe(V& v, PodSpec& s) {
-  v.field("initContainers", s.init_containers, Presence::Optional, "Run before the containers, in order.", {.merge_key = "name"});
+  v.field("initContainers", s.init_containers, Presence::Optional,
+          "Run before the containers, in order.", {.merge_key = "name"});
   v.field("containers", s.containers, Presence::Required, "What runs.", {.merge_key = "name"});
-  v.field("volumes", s.volumes, Presence::Optional, "What containers can mount.", {.merge_key = "name"});
+  v.field("volumes", s.volumes, Presence::Optional, "What containers can mount.",
+          {.merge_key = "name"});
   v.field("restartPolicy", s.restart_policy, Presence::Optional, "Always, OnFailure or Never.");
-  v.field("terminationGracePeriodSeconds", s.termination_grace_period_seconds, Presence::Optional, "Seconds to end gracefully.");
-  v.field("activeDeadlineSeconds", s.active_deadline_seconds, Presence::Optional, "Seconds the pod may run.");
+  v.field("terminationGracePeriodSeconds", s.termination_grace_period_seconds, Presence::Optional,
+          "Seconds to end gracefully.");
+  v.field("activeDeadlineSeconds", s.active_deadline_seconds, Presence::Optional,
+          "Seconds the pod may run.");
   v.field("dnsPolicy", s.dns_policy, Presence::Optional, "How names are resolved.");
-  v.field("nodeSelector", s.node_selector, Presence::Optional, "Labels the node must have.", {.atomic_map = true});
+  v.field("nodeSelector", s.node_selector, Presence::Optional, "Labels the node must have.",
+          {.atomic_map = true});
   v.field("serviceAccountName", s.service_account_name, Presence::Optional, "Identity of the pod.");
-  v.field("automountServiceAccountToken", s.automount_service_account_token, Presence::Optional, "Whether its token is mounted.");
+  v.field("automountServiceAccountToken", s.automount_service_account_token, Presence::Optional,
+          "Whether its token is mounted.");
   v.field("nodeName", s.node_name, Presence::Optional, "Node the pod is bound to.");
   v.field("hostNetwork", s.host_network, Presence::Optional, "Uses the node's network.");
   v.field("hostPID", s.host_pid, Presence::Optional, "Uses the node's process ids.");
-  v.field("shareProcessNamespace", s.share_process_namespace, Presence::Optional, "Containers see each other's processes.");
-  v.field("securityContext", s.security_context, Presence::Optional, "Security settings of the pod.");
-  v.field("imagePullSecrets", s.image_pull_secrets, Presence::Optional, "Secrets for pulling images.", {.merge_key = "name"});
+  v.field("shareProcessNamespace", s.share_process_namespace, Presence::Optional,
+          "Containers see each other's processes.");
+  v.field("securityContext", s.security_context, Presence::Optional,
+          "Security settings of the pod.");
+  v.field("imagePullSecrets", s.image_pull_secrets, Presence::Optional,
+          "Secrets for pulling images.", {.merge_key = "name"});
   v.field("hostname", s.hostname, Presence::Optional, "Host name; the pod's name by default.");
   v.field("subdomain", s.subdomain, Presence::Optional, "Domain below the namespace's.");
   v.field("affinity", s.affinity, Presence::Optional, "Where the pod may or should run.");
   v.field("schedulerName", s.scheduler_name, Presence::Optional, "Who chooses the node.");
-  v.field("tolerations", s.tolerations, Presence::Optional, "Taints that do not keep it away.", {.list_type = "atomic"});
+  v.field("tolerations", s.tolerations, Presence::Optional, "Taints that do not keep it away.",
+          {.list_type = "atomic"});
   v.field("priorityClassName", s.priority_class_name, Presence::Optional, "Importance by name.");
   v.field("priority", s.priority, Presence::Optional, "Importance as a number.");
-  v.field("enableServiceLinks", s.enable_service_links, Presence::Optional, "Variables for Services.");
-  v.field("runtimeClassName", s.runtime_class_name, Presence::Optional, "Container runtime to use.");
+  v.field("enableServiceLinks", s.enable_service_links, Presence::Optional,
+          "Variables for Services.");
+  v.field("runtimeClassName", s.runtime_class_name, Presence::Optional,
+          "Container runtime to use.");
 }
 
 struct PodTemplateSpec {
@@ -158,8 +176,10 @@ template <class V>
 void describe(V& v, PodCondition& c) {
   v.field("type", c.type, Presence::Required, "PodScheduled, Initialized, ContainersReady, Ready.");
   v.field("status", c.status, Presence::Required, "True, False or Unknown.");
-  v.field("lastProbeTime", c.last_probe_time, Presence::Optional, "When it was last looked at.", {.format = "date-time"});
-  v.field("lastTransitionTime", c.last_transition_time, Presence::Optional, "When the status last changed.", {.format = "date-time"});
+  v.field("lastProbeTime", c.last_probe_time, Presence::Optional, "When it was last looked at.",
+          {.format = "date-time"});
+  v.field("lastTransitionTime", c.last_transition_time, Presence::Optional,
+          "When the status last changed.", {.format = "date-time"});
   v.field("reason", c.reason, Presence::Optional, "CamelCase reason.");
   v.field("message", c.message, Presence::Optional, "Details for people.");
 }
@@ -179,7 +199,8 @@ struct ContainerStateRunning {
 };
 template <class V>
 void describe(V& v, ContainerStateRunning& s) {
-  v.field("startedAt", s.started_at, Presence::Optional, "When it started.", {.format = "date-time"});
+  v.field("startedAt", s.started_at, Presence::Optional, "When it started.",
+          {.format = "date-time"});
 }
 
 struct ContainerStateTerminated {
@@ -197,8 +218,10 @@ void describe(V& v, ContainerStateTerminated& s) {
   v.field("signal", s.signal, Presence::Optional, "Signal that ended it.");
   v.field("reason", s.reason, Presence::Optional, "Completed, Error, OOMKilled, ...");
   v.field("message", s.message, Presence::Optional, "Its last words.");
-  v.field("startedAt", s.started_at, Presence::Optional, "When it started.", {.format = "date-time"});
-  v.field("finishedAt", s.finished_at, Presence::Optional, "When it ended.", {.format = "date-time"});
+  v.field("startedAt", s.started_at, Presence::Optional, "When it started.",
+          {.format = "date-time"});
+  v.field("finishedAt", s.finished_at, Presence::Optional, "When it ended.",
+          {.format = "date-time"});
   v.field("containerID", s.container_id, Presence::Optional, "Runtime's id of it.");
 }
 
@@ -264,18 +287,23 @@ struct PodStatus {
 template <class V>
 void describe(V& v, PodStatus& s) {
   v.field("phase", s.phase, Presence::Optional, "Pending, Running, Succeeded, Failed or Unknown.");
-  v.field("conditions", s.conditions, Presence::Optional, "Where the pod stands.", {.merge_key = "type"});
+  v.field("conditions", s.conditions, Presence::Optional, "Where the pod stands.",
+          {.merge_key = "type"});
   v.field("message", s.message, Presence::Optional, "Details for people.");
   v.field("reason", s.reason, Presence::Optional, "CamelCase reason, such as Evicted.");
   v.field("nominatedNodeName", s.nominated_node_name, Presence::Optional, "Node it may get.");
   v.field("hostIP", s.host_ip, Presence::Optional, "Address of its node.");
   v.field("podIP", s.pod_ip, Presence::Optional, "Its address.");
   v.field("podIPs", s.pod_ips, Presence::Optional, "Its addresses.", {.merge_key = "ip"});
-  v.field("startTime", s.start_time, Presence::Optional, "When the node took it.", {.format = "date-time"});
-  v.field("initContainerStatuses", s.init_container_statuses, Presence::Optional, "State of the init containers.", {.list_type = "atomic"});
-  v.field("containerStatuses", s.container_statuses, Presence::Optional, "State of the containers.", {.list_type = "atomic"});
+  v.field("startTime", s.start_time, Presence::Optional, "When the node took it.",
+          {.format = "date-time"});
+  v.field("initContainerStatuses", s.init_container_statuses, Presence::Optional,
+          "State of the init containers.", {.list_type = "atomic"});
+  v.field("containerStatuses", s.container_statuses, Presence::Optional, "State of the containers.",
+          {.list_type = "atomic"});
   v.field("qosClass", s.qos_class, Presence::Optional, "Guaranteed, Burstable or BestEffort.");
-  v.field("observedGeneration", s.observed_generation, Presence::Optional, "Generation this is about.");
+  v.field("observedGeneration", s.observed_generation, Presence::Optional,
+          "Generation this is about.");
 }
 
 struct Pod {

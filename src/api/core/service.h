@@ -24,7 +24,8 @@ struct ServicePort {
 template <class V>
 void describe(V& v, ServicePort& p) {
   v.field("name", p.name, Presence::Optional, "Name, when there are several.");
-  v.field("protocol", p.protocol, Presence::Optional, "TCP, UDP or SCTP.", {.default_json = "\"TCP\""});
+  v.field("protocol", p.protocol, Presence::Optional, "TCP, UDP or SCTP.",
+          {.default_json = "\"TCP\""});
   v.field("appProtocol", p.app_protocol, Presence::Optional, "What is spoken on it.");
   v.field("port", p.port, Presence::Required, "Port of the Service.");
   v.field("targetPort", p.target_port, Presence::Optional, "Port of the pods.");
@@ -49,20 +50,29 @@ struct ServiceSpec {
 };
 template <class V>
 void describe(V& v, ServiceSpec& s) {
-  v.field("ports", s.ports, Presence::Optional, "Ports it offers.", {.merge_key = "port", .merge_key_2 = "protocol"});
+  v.field("ports", s.ports, Presence::Optional, "Ports it offers.",
+          {.merge_key = "port", .merge_key_2 = "protocol"});
   v.field("selector", s.selector, Presence::Optional, "Labels of its pods.", {.atomic_map = true});
   v.field("clusterIP", s.cluster_ip, Presence::Optional, "Its address, or None.");
-  v.field("clusterIPs", s.cluster_ips, Presence::Optional, "Its addresses.", {.list_type = "atomic"});
+  v.field("clusterIPs", s.cluster_ips, Presence::Optional, "Its addresses.",
+          {.list_type = "atomic"});
   v.field("type", s.type, Presence::Optional, "ClusterIP, NodePort, LoadBalancer or ExternalName.");
-  v.field("externalIPs", s.external_ips, Presence::Optional, "Further addresses.", {.list_type = "atomic"});
+  v.field("externalIPs", s.external_ips, Presence::Optional, "Further addresses.",
+          {.list_type = "atomic"});
   v.field("sessionAffinity", s.session_affinity, Presence::Optional, "ClientIP or None.");
-  v.field("loadBalancerIP", s.load_balancer_ip, Presence::Optional, "Wanted address of a load balancer.");
+  v.field("loadBalancerIP", s.load_balancer_ip, Presence::Optional,
+          "Wanted address of a load balancer.");
   v.field("externalName", s.external_name, Presence::Optional, "Name an ExternalName stands for.");
-  v.field("externalTrafficPolicy", s.external_traffic_policy, Presence::Optional, "Cluster or Local.");
-  v.field("internalTrafficPolicy", s.internal_traffic_policy, Presence::Optional, "Cluster or Local.");
-  v.field("publishNotReadyAddresses", s.publish_not_ready_addresses, Presence::Optional, "Names pods before they are ready.");
-  v.field("ipFamilies", s.ip_families, Presence::Optional, "IPv4 or IPv6.", {.list_type = "atomic"});
-  v.field("ipFamilyPolicy", s.ip_family_policy, Presence::Optional, "SingleStack, PreferDualStack or RequireDualStack.");
+  v.field("externalTrafficPolicy", s.external_traffic_policy, Presence::Optional,
+          "Cluster or Local.");
+  v.field("internalTrafficPolicy", s.internal_traffic_policy, Presence::Optional,
+          "Cluster or Local.");
+  v.field("publishNotReadyAddresses", s.publish_not_ready_addresses, Presence::Optional,
+          "Names pods before they are ready.");
+  v.field("ipFamilies", s.ip_families, Presence::Optional, "IPv4 or IPv6.",
+          {.list_type = "atomic"});
+  v.field("ipFamilyPolicy", s.ip_family_policy, Presence::Optional,
+          "SingleStack, PreferDualStack or RequireDualStack.");
 }
 
 struct Service {
@@ -112,8 +122,10 @@ struct EndpointSubset {
 };
 template <class V>
 void describe(V& v, EndpointSubset& s) {
-  v.field("addresses", s.addresses, Presence::Optional, "Pods that are ready.", {.list_type = "atomic"});
-  v.field("notReadyAddresses", s.not_ready_addresses, Presence::Optional, "Pods that are not.", {.list_type = "atomic"});
+  v.field("addresses", s.addresses, Presence::Optional, "Pods that are ready.",
+          {.list_type = "atomic"});
+  v.field("notReadyAddresses", s.not_ready_addresses, Presence::Optional, "Pods that are not.",
+          {.list_type = "atomic"});
   v.field("ports", s.ports, Presence::Optional, "Ports of all of them.", {.list_type = "atomic"});
 }
 
@@ -126,7 +138,8 @@ template <class V>
 void describe(V& v, Endpoints& e) {
   v.type("The pods behind a Service.");
   describe_root(v, e);
-  v.field("subsets", e.subsets, Presence::Optional, "Addresses with common ports.", {.list_type = "atomic"});
+  v.field("subsets", e.subsets, Presence::Optional, "Addresses with common ports.",
+          {.list_type = "atomic"});
 }
 
 }  // namespace api

@@ -33,11 +33,13 @@ struct MachineSpec {
 template <class V>
 void describe(V& v, MachineSpec& s) {
   v.field("taints", s.taints, Presence::Optional, "Taints the node gets.");
-  v.field("startupTaints", s.startup_taints, Presence::Optional, "Taints that others remove once the node is set up.");
+  v.field("startupTaints", s.startup_taints, Presence::Optional,
+          "Taints that others remove once the node is set up.");
   v.field("requirements", s.requirements, Presence::Optional, "Labels the node must have.");
   v.field("resources", s.resources, Presence::Optional, "Resources the node must have.");
   v.field("kubelet", s.kubelet, Presence::Optional, "Settings of the node's agent.");
-  v.field("machineTemplateRef", s.machine_template_ref, Presence::Optional, "Cloud settings of the node.");
+  v.field("machineTemplateRef", s.machine_template_ref, Presence::Optional,
+          "Cloud settings of the node.");
 }
 
 struct MachineStatus {
@@ -53,7 +55,8 @@ void describe(V& v, MachineStatus& s) {
   v.field("providerID", s.provider_id, Presence::Optional, "The machine in its cloud's terms.");
   v.field("capacity", s.capacity, Presence::Optional, "What the node has.");
   v.field("allocatable", s.allocatable, Presence::Optional, "What pods may have of it.");
-  v.field("conditions", s.conditions, Presence::Optional, "MachineLaunched, MachineRegistered, MachineInitialized, Ready.");
+  v.field("conditions", s.conditions, Presence::Optional,
+          "MachineLaunched, MachineRegistered, MachineInitialized, Ready.");
 }
 
 struct Machine {

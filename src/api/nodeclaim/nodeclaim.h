@@ -24,7 +24,8 @@ void describe(V& v, NodeRequirement& r) {
   v.field("operator", r.op, Presence::Required, "In, NotIn, Exists, DoesNotExist, Gt or Lt.",
           {.one_of = {"In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"}});
   v.field("values", r.values, Presence::Optional, "Values to compare with.");
-  v.field("minValues", r.min_values, Presence::Optional, "How many values must remain.", {.minimum = 1});
+  v.field("minValues", r.min_values, Presence::Optional, "How many values must remain.",
+          {.minimum = 1});
 }
 
 struct NodeResources {
@@ -59,12 +60,15 @@ struct NodeClaimSpec {
 template <class V>
 void describe(V& v, NodeClaimSpec& s) {
   v.field("taints", s.taints, Presence::Optional, "Taints the node gets.");
-  v.field("startupTaints", s.startup_taints, Presence::Optional, "Taints that others remove once the node is set up.");
+  v.field("startupTaints", s.startup_taints, Presence::Optional,
+          "Taints that others remove once the node is set up.");
   v.field("requirements", s.requirements, Presence::Required, "Labels the node must have.");
   v.field("resources", s.resources, Presence::Optional, "Resources the node must have.");
   v.field("nodeClassRef", s.node_class_ref, Presence::Required, "Cloud settings of the node.");
-  v.field("expireAfter", s.expire_after, Presence::Optional, "Age at which the node is replaced.", {.default_json = "\"720h\""});
-  v.field("terminationGracePeriod", s.termination_grace_period, Presence::Optional, "How long draining may take.");
+  v.field("expireAfter", s.expire_after, Presence::Optional, "Age at which the node is replaced.",
+          {.default_json = "\"720h\""});
+  v.field("terminationGracePeriod", s.termination_grace_period, Presence::Optional,
+          "How long draining may take.");
 }
 
 struct NodeClaimStatus {
@@ -83,8 +87,10 @@ void describe(V& v, NodeClaimStatus& s) {
   v.field("imageID", s.image_id, Presence::Optional, "Image of the machine.");
   v.field("capacity", s.capacity, Presence::Optional, "What the node has.");
   v.field("allocatable", s.allocatable, Presence::Optional, "What pods may have of it.");
-  v.field("conditions", s.conditions, Presence::Optional, "Launched, Registered, Initialized, Ready, ...");
-  v.field("lastPodEventTime", s.last_pod_event_time, Presence::Optional, "When pods last came or went.", {.format = "date-time"});
+  v.field("conditions", s.conditions, Presence::Optional,
+          "Launched, Registered, Initialized, Ready, ...");
+  v.field("lastPodEventTime", s.last_pod_event_time, Presence::Optional,
+          "When pods last came or went.", {.format = "date-time"});
 }
 
 struct NodeClaim {

@@ -19,9 +19,12 @@ struct ValidationDeps {
 };
 
 /// Every mistake of a new Workspace at once, each with its JSON path. Empty: it is admitted.
-std::vector<json::FieldError> validate_create(const Workspace& workspace, const ValidationDeps& deps);
+std::vector<json::FieldError> validate_create(const Workspace& workspace,
+                                              const ValidationDeps& deps);
 
-/// Every mistake of a change. Objects that are being deleted may always change, so that they can go.
-std::vector<json::FieldError> validate_update(const Workspace& before, const Workspace& after, const ValidationDeps& deps);
+/// Every mistake of a change. Objects that are being deleted may always change, so that they can
+/// go.
+std::vector<json::FieldError> validate_update(const Workspace& before, const Workspace& after,
+                                              const ValidationDeps& deps);
 
 }  // namespace api

@@ -8,7 +8,8 @@
 
 #include "api/meta.h"
 
-/// kaito.sh Workspace. One type serves v1alpha1 and v1beta1 alike, so that nothing is lost between them.
+/// kaito.sh Workspace. One type serves v1alpha1 and v1beta1 alike, so that nothing is lost between
+/// them.
 namespace api {
 
 struct PartitionSpec {
@@ -18,7 +19,8 @@ struct PartitionSpec {
 };
 template <class V>
 void describe(V& v, PartitionSpec& p) {
-  v.field("mode", p.mode, Presence::Required, "How GPUs are shared: mig or accelerator.", {.one_of = {"mig", "accelerator"}});
+  v.field("mode", p.mode, Presence::Required, "How GPUs are shared: mig or accelerator.",
+          {.one_of = {"mig", "accelerator"}});
   v.field("profile", p.profile, Presence::Optional, "MIG profile, such as 1g.10gb.");
   v.field("count", p.count, Presence::Optional, "Whole GPUs, for accelerator.", {.minimum = 1});
 }
@@ -33,11 +35,15 @@ struct ResourceSpec {
 template <class V>
 void describe(V& v, ResourceSpec& r) {
   v.type("The GPU nodes a workspace needs.");
-  v.field("count", r.count, Presence::Optional, "Nodes wanted; 1 by default.", {.default_json = "1"});
-  v.field("instanceType", r.instance_type, Presence::Optional, "Cloud machine type of the nodes, such as Standard_NC24ads_A100_v4.");
-  v.field("labelSelector", r.label_selector, Presence::Required, "Labels that nodes must have, and that new nodes get.", {.atomic_map = true});
+  v.field("count", r.count, Presence::Optional, "Nodes wanted; 1 by default.",
+          {.default_json = "1"});
+  v.field("instanceType", r.instance_type, Presence::Optional,
+          "Cloud machine type of the nodes, such as Standard_NC24ads_A100_v4.");
+  v.field("labelSelector", r.label_selector, Presence::Required,
+          "Labels that nodes must have, and that new nodes get.", {.atomic_map = true});
   v.field("preferredNodes", r.preferred_nodes, Presence::Optional, "Names of nodes to use first.");
-  v.field("partition", r.partition, Presence::Optional, "Part of a GPU to use, on nodes you bring.");
+  v.field("partition", r.partition, Presence::Optional,
+          "Part of a GPU to use, on nodes you bring.");
 }
 
 struct PresetOptions {
@@ -49,7 +55,8 @@ template <class V>
 void describe(V& v, PresetOptions& o) {
   v.field("image", o.image, Presence::Optional, "Image of a private preset.");
   v.field("imagePullSecrets", o.image_pull_secrets, Presence::Optional, "Secrets for that image.");
-  v.field("modelAccessSecret", o.model_access_secret, Presence::Optional, "Secret with the key HF_TOKEN.");
+  v.field("modelAccessSecret", o.model_access_secret, Presence::Optional,
+          "Secret with the key HF_TOKEN.");
 }
 
 struct PresetSpec {
@@ -61,7 +68,8 @@ template <class V>
 void describe(V& v, PresetSpec& p) {
   v.type("A model of the catalogue.");
   v.field("name", p.name, Presence::Required, "Name in the catalogue, or Hugging Face id.");
-  v.field("accessMode", p.access_mode, Presence::Optional, "public, or private for an image of your own.",
+  v.field("accessMode", p.access_mode, Presence::Optional,
+          "public, or private for an image of your own.",
           {.one_of = {"public", "private"}, .default_json = "\"public\""});
   v.field("presetOptions", p.preset_options, Presence::Optional, "Image and access of the model.");
 }
@@ -78,7 +86,8 @@ void describe(V& v, DataSource& s) {
   v.type("Where data comes from: exactly one of urls, volumeSource and image.");
   v.field("name", s.name, Presence::Optional, "Name of the source.");
   v.field("urls", s.urls, Presence::Optional, "HTTP or HTTPS addresses of files.");
-  v.field("volumeSource", s.volume_source, Presence::Optional, "A volume of Kubernetes.", {.preserve_unknown = true});
+  v.field("volumeSource", s.volume_source, Presence::Optional, "A volume of Kubernetes.",
+          {.preserve_unknown = true});
   v.field("image", s.image, Presence::Optional, "A container image with the data under /data.");
   v.field("imagePullSecrets", s.image_pull_secrets, Presence::Optional, "Secrets for that image.");
 }
@@ -91,7 +100,8 @@ struct DataDestination {
 template <class V>
 void describe(V& v, DataDestination& d) {
   v.type("Where the result goes: exactly one of volumeSource and image.");
-  v.field("volumeSource", d.volume_source, Presence::Optional, "A volume of Kubernetes.", {.preserve_unknown = true});
+  v.field("volumeSource", d.volume_source, Presence::Optional, "A volume of Kubernetes.",
+          {.preserve_unknown = true});
   v.field("image", d.image, Presence::Optional, "Image to push.");
   v.field("imagePushSecret", d.image_push_secret, Presence::Optional, "Secret for pushing it.");
 }
@@ -117,7 +127,8 @@ template <class V>
 void describe(V& v, InferenceSpec& i) {
   v.type("What to serve: exactly one of preset and template.");
   v.field("preset", i.preset, Presence::Optional, "A model of the catalogue.");
-  v.field("template", i.pod_template, Presence::Optional, "A pod template of your own.", {.preserve_unknown = true});
+  v.field("template", i.pod_template, Presence::Optional, "A pod template of your own.",
+          {.preserve_unknown = true});
   v.field("config", i.config, Presence::Optional, "ConfigMap with inference_config.yaml.");
   v.field("adapters", i.adapters, Presence::Optional, "LoRA adapters on top of the model.");
 }
@@ -172,7 +183,8 @@ template <class V>
 void describe(V& v, WorkspaceStatus& s) {
   v.field("workerNodes", s.worker_nodes, Presence::Optional, "Names of its nodes, sorted.");
   v.field("conditions", s.conditions, Presence::Optional, "Where the workspace stands.");
-  v.field("state", s.state, Presence::Optional, "Pending, Ready, NotReady; Running, Succeeded, Failed for tuning.");
+  v.field("state", s.state, Presence::Optional,
+          "Pending, Ready, NotReady; Running, Succeeded, Failed for tuning.");
   v.field("targetNodeCount", s.target_node_count, Presence::Optional, "Nodes it needs.");
   v.field("performance", s.performance, Presence::Optional, "Measured figures.");
 }
@@ -187,7 +199,9 @@ struct Workspace {
 };
 template <class V>
 void describe(V& v, Workspace& w) {
-  v.type("Workspace turns one description into GPU nodes and an inference server or a fine-tuning job.");
+  v.type(
+      "Workspace turns one description into GPU nodes and an inference server or a fine-tuning "
+      "job.");
   describe_root(v, w);
   v.field("resource", w.resource, Presence::Optional, "The nodes it needs.");
   v.field("inference", w.inference, Presence::Optional, "What to serve.");

@@ -101,7 +101,8 @@ constexpr Preset kEarlier[] = {
 char lower(char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
 
 bool same(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return lower(x) == lower(y); });
 }
 
 std::vector<Preset> sorted_presets() {
@@ -109,7 +110,8 @@ std::vector<Preset> sorted_presets() {
   all.insert(all.end(), std::begin(kDemo), std::end(kDemo));
   all.insert(all.end(), std::begin(kCurrent), std::end(kCurrent));
   all.insert(all.end(), std::begin(kEarlier), std::end(kEarlier));
-  std::sort(all.begin(), all.end(), [](const Preset& a, const Preset& b) { return a.name < b.name; });
+  std::sort(all.begin(), all.end(),
+            [](const Preset& a, const Preset& b) { return a.name < b.name; });
   return all;
 }
 
@@ -128,7 +130,8 @@ const Preset* find_preset(std::string_view name) {
 }
 
 std::string image_reference(const Preset& preset, std::string_view registry) {
-  return fmt::format("{}{}kaito-{}:{}", registry, registry.empty() ? "" : "/", preset.name, preset.tag);
+  return fmt::format("{}{}kaito-{}:{}", registry, registry.empty() ? "" : "/", preset.name,
+                     preset.tag);
 }
 
 std::optional<std::int64_t> max_model_len(const std::map<std::string, std::string>& config_data) {

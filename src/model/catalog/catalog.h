@@ -19,11 +19,11 @@ struct SamplingDefaults {
 /// One entry of the preset catalogue: what is known of a model before its files are seen. The facts
 /// come from the public model cards and upstream's catalogue (v0.3 and v0.12).
 struct Preset {
-  std::string_view name;      ///< What users write: `phi-3-mini-4k-instruct`.
-  std::string_view hf_id;     ///< Hugging Face id, another name for the same.
+  std::string_view name;   ///< What users write: `phi-3-mini-4k-instruct`.
+  std::string_view hf_id;  ///< Hugging Face id, another name for the same.
   std::string_view architecture;
-  double weights_gib = 0;     ///< Size of the weight files as published.
-  std::string_view disk;      ///< Storage a node should have: `87Gi`.
+  double weights_gib = 0;         ///< Size of the weight files as published.
+  std::string_view disk;          ///< Storage a node should have: `87Gi`.
   std::string_view quantization;  ///< "" for 16-bit weights.
   std::int64_t context_tokens = 0;
   std::int64_t kv_bytes_per_token = 0;
@@ -34,19 +34,23 @@ struct Preset {
   std::string_view access = "public";  ///< `private`: the user builds the image.
   SamplingDefaults sampling{};
 
-  std::int64_t weights_bytes() const { return static_cast<std::int64_t>(weights_gib * 1024 * 1024 * 1024); }
+  std::int64_t weights_bytes() const {
+    return static_cast<std::int64_t>(weights_gib * 1024 * 1024 * 1024);
+  }
 };
 
 /// Every preset, by name.
 std::span<const Preset> presets();
 
-/// The preset of that name, alias or Hugging Face id, without regard to case; null when there is none.
+/// The preset of that name, alias or Hugging Face id, without regard to case; null when there is
+/// none.
 const Preset* find_preset(std::string_view name);
 
 /// `REGISTRY/kaito-NAME:TAG`, or `kaito-NAME:TAG` for an empty registry.
 std::string image_reference(const Preset& preset, std::string_view registry);
 
-/// `vllm.max-model-len` of a ConfigMap's `inference_config.yaml`: the context length the user chose.
+/// `vllm.max-model-len` of a ConfigMap's `inference_config.yaml`: the context length the user
+/// chose.
 std::optional<std::int64_t> max_model_len(const std::map<std::string, std::string>& config_data);
 
 }  // namespace model

@@ -111,7 +111,8 @@ constexpr Sku kArc[] = {
 char lower(char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
 
 bool same(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return lower(x) == lower(y); });
 }
 
 std::vector<Sku> of_all_clouds() {
@@ -141,7 +142,8 @@ std::optional<Sku> find_sku(std::string_view cloud, std::string_view name) {
 bool is_plausible_sku(std::string_view cloud, std::string_view name) {
   if (cloud != "azure" && cloud != "local") return false;
   constexpr std::size_t kPrefixBytes = 10;
-  return name.size() > kPrefixBytes && (same(name.substr(0, kPrefixBytes), "standard_n") || same(name.substr(0, kPrefixBytes), "standard_d"));
+  return name.size() > kPrefixBytes && (same(name.substr(0, kPrefixBytes), "standard_n") ||
+                                        same(name.substr(0, kPrefixBytes), "standard_d"));
 }
 
 }  // namespace model
