@@ -1,6 +1,7 @@
 #include "apiserver/builtin/builtin.h"
 
 #include "apiserver/builtin/rows.h"
+#include "apiserver/builtin/schemas.h"
 #include "apiserver/objects/metadata.h"
 #include "base/encoding.h"
 
@@ -244,6 +245,7 @@ std::vector<DefinitionRef> builtin_definitions(const BuiltinDeps& deps) {
     VersionDefinition version;
     version.name = entry.version;
     version.status_subresource = entry.status;
+    version.schema = builtin_schema(definition->plural);
     if (definition->plural == "statefulsets")
       version.scale = ScaleDefinition{".spec.replicas", ".status.replicas", ".spec.selector"};
     TableView view = table_view(definition->plural);

@@ -4,6 +4,7 @@
 
 #include <charconv>
 
+#include "apiserver/http/protobuf.h"
 #include "apiserver/objects/metadata.h"
 #include "apiserver/resources/table.h"
 #include "json/yaml.h"
@@ -81,6 +82,14 @@ ApiResult<json::Value> parse_document(std::string_view body, bool yaml) {
 ApiResult<json::Value> read_document(ApiRequest& request) {
   const std::string type = net::media_type(request.head().headers.get_or("Content-Type", ""));
   const bool yaml = type == "application/yaml";
+  if (type == kProtobufMediaType) {
+    const std::string body = TRY(read_body(request));
+    auto document = decode_protobuf(body);
+    if (document) return *std::move(document);
+    if (document.error().code() == base::ErrorCode::Invalid)
+      return bad_request(document.error().message());
+    return status_error(415, "UnsupportedMediaType", document.error().message());
+  }
   if (!type.empty() && type != "application/json" && !yaml)
     return status_error(415, "UnsupportedMediaType",
                         "the body of the request was in an unknown format - accepted media types "
