@@ -1,0 +1,148 @@
+#include "workloads/job.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/random.h"
+#include "workloads/stateful_set.h"
+
+namespace workloads {
+namespace {
+
+using base::ErrorCode;
+
+constexpr std::int32_t kDefaultBackoffLimit = 6;
+constexpr std::size_t kSuffixLength = 5;
+
+bool has_condition(const api::JobStatus& status, std::string_view type) {
+  return std::any_of(status.conditions.begin(), status.conditions.end(), [&](const auto& c) { return c.type == type && c.status == "True"; });
+}
+
+void conclude(api::JobStatus& status, std::string type, std::string reason, std::string message, const api::Time& now) {
+  status.conditions.push_back({.type = std::move(type), .status = "True", .last_probe_time = now, .last_transition_time = now, .reason = std::move(reason), .message = std::move(message)});
+}
+
+std::chrono::seconds since(const api::Time& begin, base::SystemTime now) {
+  const auto time = base::parse_rfc3339(begin);
+  return time ? std::chrono::duration_cast<std::chrono::seconds>(now - *time) : std::chrono::seconds(0);
+}
+
+api::Pod make_pod(const api::Job& job) {
+  api::Pod pod;
+  pod.metadata.name = fmt::format("{}-{}", job.metadata.name, base::random_name_suffix(kSuffixLength));
+  pod.metadata.ns = job.metadata.ns;
+  pod.metadata.labels = job.spec.pod_template.metadata.labels;
+  pod.metadata.labels["batch.kubernetes.io/job-name"] = job.metadata.name;
+  pod.metadata.labels["batch.kubernetes.io/controller-uid"] = job.metadata.uid;
+  pod.metadata.labels["job-name"] = job.metadata.name;
+  pod.metadata.labels["controller-uid"] = job.metadata.uid;
+  pod.metadata.annotations = job.spec.pod_template.metadata.annotations;
+  pod.metadata.owner_references.push_back(api::controller_reference(job));
+  pod.spec = job.spec.pod_template.spec;
+  return pod;
+}
+
+/// A finished job only waits for its end of life.
+void plan_finished(const api::Job& job, base::SystemTime now, JobPlan& plan) {
+  if (!job.spec.ttl_seconds_after_finished) return;
+  api::Time ended;
+  for (const auto& condition : plan.status.conditions) ended = std::max(ended, condition.last_transition_time);
+  const auto left = std::chrono::seconds(*job.spec.ttl_seconds_after_finished) - since(ended, now);
+  if (left.count() <= 0) {
+    plan.remove_job = true;
+  } else {
+    plan.wake_after = left;
+  }
+}
+
+}  // namespace
+
+JobPlan plan_job(const api::Job& job, const std::vector<std::shared_ptr<const api::Pod>>& pods, base::SystemTime now) {
+  JobPlan plan;
+  plan.status = job.status;
+  api::JobStatus& status = plan.status;
+  const api::Time stamp = base::format_rfc3339(now);
+  const bool finished = has_condition(status, "Complete") || has_condition(status, "Failed");
+  std::vector<api::ObjectKey> running;
+  std::int32_t ready = 0;
+  std::int32_t succeeded = 0;
+  std::int32_t failed = 0;
+  for (const auto& pod : pods) {
+    if (pod->status.phase == "Succeeded") {
+      ++succeeded;
+    } else if (pod->status.phase == "Failed") {
+      ++failed;
+    } else if (!pod->metadata.deleting()) {
+      running.push_back(pod->metadata.key());
+      if (is_pod_ready(*pod)) ++ready;
+    }
+  }
+  // Counts never fall: pods that were counted may be gone.
+  status.succeeded = std::max(status.succeeded, succeeded);
+  status.failed = std::max(status.failed, failed);
+  if (finished) {
+    plan.remove = running;
+    status.active = 0;
+    status.ready = 0;
+    plan_finished(job, now, plan);
+    return plan;
+  }
+  if (status.start_time.empty()) status.start_time = stamp;
+  const std::int32_t completions = job.spec.completions.value_or(1);
+  const std::int32_t parallelism = job.spec.suspend.value_or(false) ? 0 : job.spec.parallelism.value_or(1);
+  const auto active = static_cast<std::int32_t>(running.size());
+  if (status.succeeded >= completions) {
+    conclude(status, "Complete", "CompletionsReached", fmt::format("{} pods succeeded", status.succeeded), stamp);
+    status.completion_time = stamp;
+  } else if (status.failed > job.spec.backoff_limit.value_or(kDefaultBackoffLimit)) {
+    conclude(status, "Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit", stamp);
+  } else if (job.spec.active_deadline_seconds && since(status.start_time, now).count() >= *job.spec.active_deadline_seconds) {
+    conclude(status, "Failed", "DeadlineExceeded", "Job was active longer than specified deadline", stamp);
+  }
+  if (has_condition(status, "Complete") || has_condition(status, "Failed")) {
+    plan.remove = running;
+    status.active = 0;
+    status.ready = 0;
+    return plan;
+  }
+  const std::int32_t wanted = std::min(parallelism, completions - status.succeeded);
+  plan.create = std::max(0, wanted - active);
+  for (std::int32_t extra = active - wanted; extra > 0; --extra) plan.remove.push_back(running[static_cast<std::size_t>(extra) - 1]);
+  status.active = std::min(active + plan.create, std::max(active, wanted));
+  status.ready = ready;
+  if (job.spec.active_deadline_seconds) plan.wake_after = std::chrono::seconds(*job.spec.active_deadline_seconds) - since(status.start_time, now);
+  return plan;
+}
+
+base::Result<kube::Requeue> JobController::reconcile(const base::Context& ctx, const api::ObjectKey& key) {
+  const auto job = deps_.jobs.get(key);
+  if (!job || job->metadata.deleting()) return kube::Requeue::none();
+  const JobPlan plan = plan_job(*job, deps_.pods.by_index(kByOwner, job->metadata.uid), deps_.clock.now());
+  const auto about = kube::ObjectReference::of(*job);
+  if (plan.remove_job) {
+    const auto removed = kube::remove<api::Job>(ctx, deps_.client, key, {.propagation = kube::Propagation::Background, .grace_period_seconds = {}, .uid = job->metadata.uid, .resource_version = {}});
+    if (!removed && removed.error().code() != ErrorCode::NotFound) return removed.error();
+    return kube::Requeue::none();
+  }
+  for (const api::ObjectKey& pod : plan.remove) {
+    const auto removed = kube::remove<api::Pod>(ctx, deps_.client, pod);
+    if (!removed && removed.error().code() != ErrorCode::NotFound) return removed.error();
+  }
+  // The status comes first: a pod that was made and not counted would be made again.
+  if (!json::equal(json::encode(plan.status), json::encode(job->status))) {
+    auto written = kube::patch_status<api::Job>(ctx, deps_.client, key, json::encode(plan.status), job->metadata.resource_version);
+    if (!written) return std::move(written).error();
+  }
+  for (std::int32_t i = 0; i < plan.create; ++i) {
+    auto created = kube::create(ctx, deps_.client, make_pod(*job));
+    if (!created) {
+      deps_.events.record(about, kube::EventType::Warning, "FailedCreate", created.error().message());
+      return std::move(created).error();
+    }
+    deps_.events.record(about, kube::EventType::Normal, "SuccessfulCreate", fmt::format("Created pod: {}", created->metadata.name));
+  }
+  return plan.wake_after ? kube::Requeue::after(*plan.wake_after) : kube::Requeue::none();
+}
+
+}  // namespace workloads

@@ -1,0 +1,155 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "workloads/endpoints.h"
+#include "workloads/garbage.h"
+#include "workloads/job.h"
+#include "workloads/stateful_set.h"
+
+namespace workloads {
+namespace {
+
+using PodPointer = std::shared_ptr<const api::Pod>;
+
+api::StatefulSet set_of(std::int32_t replicas, std::string policy = "Parallel") {
+  api::StatefulSet set;
+  set.metadata.name = "s";
+  set.metadata.ns = "default";
+  set.metadata.uid = "set-uid";
+  set.metadata.generation = 3;
+  set.spec.replicas = replicas;
+  set.spec.pod_management_policy = std::move(policy);
+  set.spec.pod_template.metadata.labels = {{"app", "s"}};
+  set.spec.pod_template.spec.containers.resize(1);
+  set.spec.pod_template.spec.containers[0].name = "c";
+  return set;
+}
+
+api::Pod pod_of(const api::StatefulSet& set, int ordinal, bool ready) {
+  api::Pod pod;
+  pod.metadata.name = "s-" + std::to_string(ordinal);
+  pod.metadata.ns = "default";
+  pod.metadata.labels = {{"app", "s"}, {"controller-revision-hash", revision_name(set)}};
+  pod.status.pod_ip = "127.1.0." + std::to_string(ordinal + 1);
+  if (ready) pod.status.conditions.push_back({.type = "Ready", .status = "True"});
+  return pod;
+}
+
+PodPointer share(api::Pod pod) { return std::make_shared<const api::Pod>(std::move(pod)); }
+
+TEST(StatefulSet, ParallelCreatesAllAtOnce) {
+  const StatefulSetPlan plan = plan_stateful_set(set_of(3), {});
+  ASSERT_EQ(plan.create.size(), 3U);
+  EXPECT_EQ(plan.create[2].metadata.name, "s-2");
+  EXPECT_EQ(plan.create[0].metadata.labels.at("statefulset.kubernetes.io/pod-name"), "s-0");
+  EXPECT_EQ(plan.create[0].metadata.owner_references[0].uid, "set-uid");
+}
+
+TEST(StatefulSet, OrderedWaitsForTheOneBefore) {
+  const api::StatefulSet set = set_of(3, "OrderedReady");
+  EXPECT_EQ(plan_stateful_set(set, {}).create.size(), 1U);
+  EXPECT_EQ(plan_stateful_set(set, {share(pod_of(set, 0, false))}).create.size(), 0U);
+  EXPECT_EQ(plan_stateful_set(set, {share(pod_of(set, 0, true))}).create[0].metadata.name, "s-1");
+}
+
+TEST(StatefulSet, NothingIsLeftToDoWhenAllIsWell) {
+  api::StatefulSet set = set_of(2);
+  const std::vector<PodPointer> pods{share(pod_of(set, 0, true)), share(pod_of(set, 1, true))};
+  StatefulSetPlan plan = plan_stateful_set(set, pods);
+  EXPECT_TRUE(plan.create.empty() && plan.remove.empty());
+  EXPECT_EQ(plan.status.ready_replicas, 2);
+  EXPECT_EQ(plan.status.observed_generation, 3);
+  set.status = plan.status;
+  EXPECT_TRUE(json::equal(json::encode(plan_stateful_set(set, pods).status), json::encode(set.status)));
+}
+
+TEST(StatefulSet, ScalesDownFromTheTop) {
+  const api::StatefulSet set = set_of(1);
+  const StatefulSetPlan plan = plan_stateful_set(set, {share(pod_of(set, 0, true)), share(pod_of(set, 1, true)), share(pod_of(set, 2, true))});
+  ASSERT_EQ(plan.remove.size(), 2U);
+  EXPECT_EQ(plan.remove[0].name, "s-2");
+}
+
+TEST(StatefulSet, UpdatesOnePodAtATimeFromTheTop) {
+  const api::StatefulSet before = set_of(2);
+  api::StatefulSet set = set_of(2);
+  set.spec.pod_template.spec.containers[0].image = "new";
+  EXPECT_EQ(plan_stateful_set(set, {share(pod_of(before, 0, true)), share(pod_of(before, 1, true))}).remove[0].name, "s-1");
+  EXPECT_TRUE(plan_stateful_set(set, {share(pod_of(before, 0, true)), share(pod_of(set, 1, false))}).remove.empty());
+  EXPECT_EQ(plan_stateful_set(set, {share(pod_of(before, 0, true)), share(pod_of(set, 1, true))}).remove[0].name, "s-0");
+}
+
+TEST(Endpoints, HoldReadyPodsAndResolveNamedPorts) {
+  const api::StatefulSet set = set_of(2);
+  api::Service service;
+  service.metadata.name = "svc";
+  service.metadata.ns = "default";
+  service.spec.selector = {{"app", "s"}};
+  service.spec.ports.push_back({.name = "http", .protocol = "", .app_protocol = {}, .port = 80, .target_port = "web", .node_port = 0});
+  api::Pod ready = pod_of(set, 0, true);
+  ready.spec.containers.resize(1);
+  ready.spec.containers[0].ports.push_back({.name = "web", .container_port = 5000});
+  const auto endpoints = plan_endpoints(service, {share(ready), share(pod_of(set, 1, false))});
+  ASSERT_TRUE(endpoints);
+  ASSERT_EQ(endpoints->subsets.size(), 1U);
+  EXPECT_EQ(endpoints->subsets[0].addresses.size(), 1U);
+  EXPECT_EQ(endpoints->subsets[0].not_ready_addresses.size(), 1U);
+  service.spec.selector.clear();
+  EXPECT_FALSE(plan_endpoints(service, {}));
+}
+
+api::Job job_of() {
+  api::Job job;
+  job.metadata.name = "j";
+  job.spec.backoff_limit = 1;
+  return job;
+}
+
+PodPointer job_pod(std::string name, std::string phase) {
+  api::Pod pod;
+  pod.metadata.name = std::move(name);
+  pod.status.phase = std::move(phase);
+  return share(std::move(pod));
+}
+
+TEST(Job, RunsUntilOnePodSucceeded) {
+  const base::SystemTime now{};
+  EXPECT_EQ(plan_job(job_of(), {}, now).create, 1);
+  EXPECT_EQ(plan_job(job_of(), {job_pod("a", "Running")}, now).create, 0);
+  const JobPlan done = plan_job(job_of(), {job_pod("a", "Succeeded")}, now);
+  EXPECT_EQ(done.create, 0);
+  EXPECT_EQ(done.status.conditions.at(0).type, "Complete");
+}
+
+TEST(Job, GivesUpAfterTooManyFailures) {
+  const base::SystemTime now{};
+  EXPECT_EQ(plan_job(job_of(), {job_pod("a", "Failed")}, now).create, 1);
+  EXPECT_EQ(plan_job(job_of(), {job_pod("a", "Failed"), job_pod("b", "Failed")}, now).status.conditions.at(0).reason, "BackoffLimitExceeded");
+}
+
+TEST(Job, EndsAtItsDeadlineAndGoesAfterItsTime) {
+  const auto start = *base::parse_rfc3339("2026-01-01T00:00:00Z");
+  api::Job job = job_of();
+  job.spec.active_deadline_seconds = 10;
+  job.status = plan_job(job, {}, start).status;
+  JobPlan plan = plan_job(job, {job_pod("a", "Running")}, start + std::chrono::seconds(10));
+  EXPECT_EQ(plan.status.conditions.at(0).reason, "DeadlineExceeded");
+  EXPECT_EQ(plan.remove.size(), 1U);
+  job.status = plan.status;
+  job.spec.ttl_seconds_after_finished = 5;
+  EXPECT_FALSE(plan_job(job, {}, start + std::chrono::seconds(12)).remove_job);
+  EXPECT_TRUE(plan_job(job, {}, start + std::chrono::seconds(15)).remove_job);
+}
+
+TEST(OwnerGraph, KnowsWhoDependsOnWhom) {
+  OwnerGraph graph;
+  graph.put({api::Pod::kType, {"n", "child"}, "c", {{.api_version = "apps/v1", .kind = "StatefulSet", .name = "s", .uid = "o", .controller = {}, .block_owner_deletion = {}}}, {}, false});
+  EXPECT_THAT(graph.dependents("o"), testing::ElementsAre("c"));
+  graph.put({api::Pod::kType, {"n", "child"}, "c", {}, {}, false});
+  EXPECT_TRUE(graph.dependents("o").empty());
+  graph.erase("c");
+  EXPECT_EQ(graph.find("c"), nullptr);
+}
+
+}  // namespace
+}  // namespace workloads
