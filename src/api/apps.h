@@ -13,8 +13,8 @@
 namespace api {
 
 struct RollingUpdateStatefulSetStrategy {
-  std::optional<std::int32_t> partition;
-  std::optional<IntOrString> max_unavailable;
+  std::optional<std::int32_t> partition{};
+  std::optional<IntOrString> max_unavailable{};
 };
 template <class V>
 void describe(V& v, RollingUpdateStatefulSetStrategy& s) {
@@ -24,8 +24,8 @@ void describe(V& v, RollingUpdateStatefulSetStrategy& s) {
 }
 
 struct StatefulSetUpdateStrategy {
-  std::string type;
-  std::optional<RollingUpdateStatefulSetStrategy> rolling_update;
+  std::string type{};
+  std::optional<RollingUpdateStatefulSetStrategy> rolling_update{};
 };
 template <class V>
 void describe(V& v, StatefulSetUpdateStrategy& s) {
@@ -34,8 +34,8 @@ void describe(V& v, StatefulSetUpdateStrategy& s) {
 }
 
 struct PvcRetentionPolicy {
-  std::string when_deleted;
-  std::string when_scaled;
+  std::string when_deleted{};
+  std::string when_scaled{};
 };
 template <class V>
 void describe(V& v, PvcRetentionPolicy& p) {
@@ -44,16 +44,16 @@ void describe(V& v, PvcRetentionPolicy& p) {
 }
 
 struct StatefulSetSpec {
-  std::optional<std::int32_t> replicas;
-  LabelSelector selector;
-  PodTemplateSpec pod_template;  ///< `template` in JSON.
-  std::vector<json::Object> volume_claim_templates;
-  std::string service_name;
-  std::string pod_management_policy;
-  StatefulSetUpdateStrategy update_strategy;
-  std::optional<std::int32_t> revision_history_limit;
+  std::optional<std::int32_t> replicas{};
+  LabelSelector selector{};
+  PodTemplateSpec pod_template{};  ///< `template` in JSON.
+  std::vector<json::Object> volume_claim_templates{};
+  std::string service_name{};
+  std::string pod_management_policy{};
+  StatefulSetUpdateStrategy update_strategy{};
+  std::optional<std::int32_t> revision_history_limit{};
   std::int32_t min_ready_seconds = 0;
-  std::optional<PvcRetentionPolicy> persistent_volume_claim_retention_policy;
+  std::optional<PvcRetentionPolicy> persistent_volume_claim_retention_policy{};
 };
 template <class V>
 void describe(V& v, StatefulSetSpec& s) {
@@ -82,9 +82,9 @@ struct StatefulSetStatus {
   std::int32_t current_replicas = 0;
   std::int32_t updated_replicas = 0;
   std::int32_t available_replicas = 0;
-  std::string current_revision;
-  std::string update_revision;
-  std::optional<std::int32_t> collision_count;
+  std::string current_revision{};
+  std::string update_revision{};
+  std::optional<std::int32_t> collision_count{};
 };
 template <class V>
 void describe(V& v, StatefulSetStatus& s) {
@@ -105,9 +105,9 @@ void describe(V& v, StatefulSetStatus& s) {
 
 struct StatefulSet {
   static constexpr ResourceType kType{"apps", "v1", "statefulsets", "StatefulSet", true};
-  ObjectMeta metadata;
-  StatefulSetSpec spec;
-  StatefulSetStatus status;
+  ObjectMeta metadata{};
+  StatefulSetSpec spec{};
+  StatefulSetStatus status{};
 };
 template <class V>
 void describe(V& v, StatefulSet& s) {
@@ -120,8 +120,8 @@ void describe(V& v, StatefulSet& s) {
 struct ControllerRevision {
   static constexpr ResourceType kType{"apps", "v1", "controllerrevisions", "ControllerRevision",
                                       true};
-  ObjectMeta metadata;
-  std::optional<json::Object> data;
+  ObjectMeta metadata{};
+  std::optional<json::Object> data{};
   std::int64_t revision = 0;
 };
 template <class V>

@@ -12,17 +12,17 @@
 namespace api {
 
 struct JobSpec {
-  std::optional<std::int32_t> parallelism;
-  std::optional<std::int32_t> completions;
-  std::optional<std::int64_t> active_deadline_seconds;
-  std::optional<std::int32_t> backoff_limit;
-  std::optional<LabelSelector> selector;
-  std::optional<bool> manual_selector;
-  PodTemplateSpec pod_template;  ///< `template` in JSON.
-  std::optional<std::int32_t> ttl_seconds_after_finished;
-  std::string completion_mode;
-  std::optional<bool> suspend;
-  std::optional<json::Object> pod_failure_policy;
+  std::optional<std::int32_t> parallelism{};
+  std::optional<std::int32_t> completions{};
+  std::optional<std::int64_t> active_deadline_seconds{};
+  std::optional<std::int32_t> backoff_limit{};
+  std::optional<LabelSelector> selector{};
+  std::optional<bool> manual_selector{};
+  PodTemplateSpec pod_template{};  ///< `template` in JSON.
+  std::optional<std::int32_t> ttl_seconds_after_finished{};
+  std::string completion_mode{};
+  std::optional<bool> suspend{};
+  std::optional<json::Object> pod_failure_policy{};
 };
 template <class V>
 void describe(V& v, JobSpec& s) {
@@ -44,12 +44,12 @@ void describe(V& v, JobSpec& s) {
 }
 
 struct JobCondition {
-  std::string type;
-  std::string status;
-  Time last_probe_time;
-  Time last_transition_time;
-  std::string reason;
-  std::string message;
+  std::string type{};
+  std::string status{};
+  Time last_probe_time{};
+  Time last_transition_time{};
+  std::string reason{};
+  std::string message{};
 };
 template <class V>
 void describe(V& v, JobCondition& c) {
@@ -64,14 +64,14 @@ void describe(V& v, JobCondition& c) {
 }
 
 struct JobStatus {
-  std::vector<JobCondition> conditions;
-  Time start_time;
-  Time completion_time;
+  std::vector<JobCondition> conditions{};
+  Time start_time{};
+  Time completion_time{};
   std::int32_t active = 0;
   std::int32_t succeeded = 0;
   std::int32_t failed = 0;
-  std::optional<std::int32_t> ready;
-  std::optional<json::Object> uncounted_terminated_pods;
+  std::optional<std::int32_t> ready{};
+  std::optional<json::Object> uncounted_terminated_pods{};
 };
 template <class V>
 void describe(V& v, JobStatus& s) {
@@ -90,9 +90,9 @@ void describe(V& v, JobStatus& s) {
 
 struct Job {
   static constexpr ResourceType kType{"batch", "v1", "jobs", "Job", true};
-  ObjectMeta metadata;
-  JobSpec spec;
-  JobStatus status;
+  ObjectMeta metadata{};
+  JobSpec spec{};
+  JobStatus status{};
 };
 template <class V>
 void describe(V& v, Job& j) {

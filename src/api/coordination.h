@@ -10,11 +10,11 @@
 namespace api {
 
 struct LeaseSpec {
-  std::string holder_identity;
-  std::optional<std::int32_t> lease_duration_seconds;
-  Time acquire_time;
-  Time renew_time;
-  std::optional<std::int32_t> lease_transitions;
+  std::string holder_identity{};
+  std::optional<std::int32_t> lease_duration_seconds{};
+  Time acquire_time{};
+  Time renew_time{};
+  std::optional<std::int32_t> lease_transitions{};
 };
 template <class V>
 void describe(V& v, LeaseSpec& s) {
@@ -31,8 +31,8 @@ void describe(V& v, LeaseSpec& s) {
 
 struct Lease {
   static constexpr ResourceType kType{"coordination.k8s.io", "v1", "leases", "Lease", true};
-  ObjectMeta metadata;
-  LeaseSpec spec;
+  ObjectMeta metadata{};
+  LeaseSpec spec{};
 };
 template <class V>
 void describe(V& v, Lease& l) {

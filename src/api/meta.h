@@ -18,8 +18,8 @@ using Time = std::string;
 
 /// Identifies an object within its type. `ns` is "" for cluster-scoped types.
 struct ObjectKey {
-  std::string ns;
-  std::string name;
+  std::string ns{};
+  std::string name{};
   /// `ns/name`, or `name`.
   std::string text() const { return ns.empty() ? name : ns + "/" + name; }
   friend auto operator<=>(const ObjectKey&, const ObjectKey&) = default;
@@ -27,10 +27,10 @@ struct ObjectKey {
 
 /// Group, version, plural and kind of a resource type, for URLs and `apiVersion`.
 struct ResourceType {
-  std::string_view group;
-  std::string_view version;
-  std::string_view plural;
-  std::string_view kind;
+  std::string_view group{};
+  std::string_view version{};
+  std::string_view plural{};
+  std::string_view kind{};
   bool namespaced = true;
   /// `apps/v1`, or `v1` for the core group.
   std::string api_version() const {
@@ -40,12 +40,12 @@ struct ResourceType {
 };
 
 struct OwnerReference {
-  std::string api_version;
-  std::string kind;
-  std::string name;
-  std::string uid;
-  std::optional<bool> controller;
-  std::optional<bool> block_owner_deletion;
+  std::string api_version{};
+  std::string kind{};
+  std::string name{};
+  std::string uid{};
+  std::optional<bool> controller{};
+  std::optional<bool> block_owner_deletion{};
 };
 template <class V>
 void describe(V& v, OwnerReference& o) {
@@ -59,19 +59,19 @@ void describe(V& v, OwnerReference& o) {
 }
 
 struct ObjectMeta {
-  std::string name;
-  std::string generate_name;
-  std::string ns;  ///< `namespace` in JSON.
-  std::string uid;
-  std::string resource_version;
+  std::string name{};
+  std::string generate_name{};
+  std::string ns{};  ///< `namespace` in JSON.
+  std::string uid{};
+  std::string resource_version{};
   std::int64_t generation = 0;
-  Time creation_timestamp;
-  Time deletion_timestamp;  ///< "" unless the object is being deleted.
-  std::optional<std::int64_t> deletion_grace_period_seconds;
-  std::map<std::string, std::string> labels;
-  std::map<std::string, std::string> annotations;
-  std::vector<std::string> finalizers;
-  std::vector<OwnerReference> owner_references;
+  Time creation_timestamp{};
+  Time deletion_timestamp{};  ///< "" unless the object is being deleted.
+  std::optional<std::int64_t> deletion_grace_period_seconds{};
+  std::map<std::string, std::string> labels{};
+  std::map<std::string, std::string> annotations{};
+  std::vector<std::string> finalizers{};
+  std::vector<OwnerReference> owner_references{};
 
   ObjectKey key() const { return {ns, name}; }
   bool deleting() const { return !deletion_timestamp.empty(); }
@@ -103,12 +103,12 @@ void describe(V& v, ObjectMeta& m) {
 
 /// metav1.Condition.
 struct Condition {
-  std::string type;
-  std::string status;  ///< `True`, `False` or `Unknown`.
+  std::string type{};
+  std::string status{};  ///< `True`, `False` or `Unknown`.
   std::int64_t observed_generation = 0;
-  Time last_transition_time;
-  std::string reason;
-  std::string message;
+  Time last_transition_time{};
+  std::string reason{};
+  std::string message{};
   friend bool operator==(const Condition&, const Condition&) = default;
 };
 template <class V>
@@ -125,9 +125,9 @@ void describe(V& v, Condition& c) {
 }
 
 struct LabelSelectorRequirement {
-  std::string key;
-  std::string op;  ///< `operator` in JSON: In, NotIn, Exists, DoesNotExist.
-  std::vector<std::string> values;
+  std::string key{};
+  std::string op{};  ///< `operator` in JSON: In, NotIn, Exists, DoesNotExist.
+  std::vector<std::string> values{};
 };
 template <class V>
 void describe(V& v, LabelSelectorRequirement& r) {
@@ -138,8 +138,8 @@ void describe(V& v, LabelSelectorRequirement& r) {
 }
 
 struct LabelSelector {
-  std::map<std::string, std::string> match_labels;
-  std::vector<LabelSelectorRequirement> match_expressions;
+  std::map<std::string, std::string> match_labels{};
+  std::vector<LabelSelectorRequirement> match_expressions{};
 };
 template <class V>
 void describe(V& v, LabelSelector& s) {
@@ -149,9 +149,9 @@ void describe(V& v, LabelSelector& s) {
 }
 
 struct ListMeta {
-  std::string resource_version;
-  std::string continue_token;
-  std::optional<std::int64_t> remaining_item_count;
+  std::string resource_version{};
+  std::string continue_token{};
+  std::optional<std::int64_t> remaining_item_count{};
 };
 template <class V>
 void describe(V& v, ListMeta& m) {

@@ -11,10 +11,10 @@ namespace api {
 
 struct ConfigMap {
   static constexpr ResourceType kType{"", "v1", "configmaps", "ConfigMap", true};
-  ObjectMeta metadata;
-  std::map<std::string, std::string> data;
-  std::map<std::string, std::string> binary_data;  ///< base64, as it travels.
-  std::optional<bool> immutable;
+  ObjectMeta metadata{};
+  std::map<std::string, std::string> data{};
+  std::map<std::string, std::string> binary_data{};  ///< base64, as it travels.
+  std::optional<bool> immutable{};
 };
 template <class V>
 void describe(V& v, ConfigMap& c) {
@@ -27,11 +27,11 @@ void describe(V& v, ConfigMap& c) {
 
 struct Secret {
   static constexpr ResourceType kType{"", "v1", "secrets", "Secret", true};
-  ObjectMeta metadata;
-  std::map<std::string, std::string> data;  ///< base64, as it travels.
-  std::map<std::string, std::string> string_data;
-  std::string type;
-  std::optional<bool> immutable;
+  ObjectMeta metadata{};
+  std::map<std::string, std::string> data{};  ///< base64, as it travels.
+  std::map<std::string, std::string> string_data{};
+  std::string type{};
+  std::optional<bool> immutable{};
 };
 template <class V>
 void describe(V& v, Secret& s) {

@@ -15,11 +15,11 @@
 namespace api {
 
 struct ContainerPort {
-  std::string name;
+  std::string name{};
   std::int32_t container_port = 0;
   std::int32_t host_port = 0;
-  std::string host_ip;
-  std::string protocol;  ///< "" means TCP.
+  std::string host_ip{};
+  std::string protocol{};  ///< "" means TCP.
 };
 template <class V>
 void describe(V& v, ContainerPort& p) {
@@ -32,9 +32,9 @@ void describe(V& v, ContainerPort& p) {
 }
 
 struct ResourceFieldSelector {
-  std::string container_name;
-  std::string resource;
-  Quantity divisor;
+  std::string container_name{};
+  std::string resource{};
+  Quantity divisor{};
 };
 template <class V>
 void describe(V& v, ResourceFieldSelector& s) {
@@ -44,10 +44,11 @@ void describe(V& v, ResourceFieldSelector& s) {
 }
 
 struct EnvVarSource {
-  std::optional<ObjectFieldSelector> field_ref;
-  std::optional<ResourceFieldSelector> resource_field_ref;
-  std::optional<KeySelector> config_map_key_ref;
-  std::optional<KeySelector> secret_key_ref;
+  std::optional<ObjectFieldSelector> field_ref{};
+  std::optional<ResourceFieldSelector> resource_field_ref{};
+  std::optional<KeySelector> config_map_key_ref{};
+  std::optional<KeySelector> secret_key_ref{};
+  json::Value file_key_ref{};
 };
 template <class V>
 void describe(V& v, EnvVarSource& s) {
@@ -58,12 +59,13 @@ void describe(V& v, EnvVarSource& s) {
           {.atomic_map = true});
   v.field("secretKeyRef", s.secret_key_ref, Presence::Optional, "A key of a Secret.",
           {.atomic_map = true});
+  v.field("fileKeyRef", s.file_key_ref, Presence::Optional, "A key of a file in a volume.");
 }
 
 struct EnvVar {
-  std::string name;
-  std::string value;
-  std::optional<EnvVarSource> value_from;
+  std::string name{};
+  std::string value{};
+  std::optional<EnvVarSource> value_from{};
 };
 template <class V>
 void describe(V& v, EnvVar& e) {
@@ -74,8 +76,8 @@ void describe(V& v, EnvVar& e) {
 
 /// A whole ConfigMap or Secret by name.
 struct OptionalObjectReference {
-  std::string name;
-  std::optional<bool> optional;
+  std::string name{};
+  std::optional<bool> optional{};
 };
 template <class V>
 void describe(V& v, OptionalObjectReference& r) {
@@ -84,9 +86,9 @@ void describe(V& v, OptionalObjectReference& r) {
 }
 
 struct EnvFromSource {
-  std::string prefix;
-  std::optional<OptionalObjectReference> config_map_ref;
-  std::optional<OptionalObjectReference> secret_ref;
+  std::string prefix{};
+  std::optional<OptionalObjectReference> config_map_ref{};
+  std::optional<OptionalObjectReference> secret_ref{};
 };
 template <class V>
 void describe(V& v, EnvFromSource& s) {
@@ -96,22 +98,25 @@ void describe(V& v, EnvFromSource& s) {
 }
 
 struct ResourceRequirements {
-  std::map<std::string, Quantity> limits;
-  std::map<std::string, Quantity> requests;
+  std::map<std::string, Quantity> limits{};
+  std::map<std::string, Quantity> requests{};
+  json::Value claims{};
 };
 template <class V>
 void describe(V& v, ResourceRequirements& r) {
   v.field("limits", r.limits, Presence::Optional, "The most a container may use.");
   v.field("requests", r.requests, Presence::Optional, "What is set aside for it.");
+  v.field("claims", r.claims, Presence::Optional, "Devices it uses.");
 }
 
 struct VolumeMount {
-  std::string name;
-  std::string mount_path;
-  std::string sub_path;
-  std::string sub_path_expr;
+  std::string name{};
+  std::string mount_path{};
+  std::string sub_path{};
+  std::string sub_path_expr{};
   bool read_only = false;
-  std::optional<std::string> mount_propagation;
+  std::optional<std::string> mount_propagation{};
+  std::optional<std::string> recursive_read_only{};
 };
 template <class V>
 void describe(V& v, VolumeMount& m) {
@@ -121,10 +126,12 @@ void describe(V& v, VolumeMount& m) {
   v.field("subPathExpr", m.sub_path_expr, Presence::Optional, "subPath with $(VAR) expanded.");
   v.field("readOnly", m.read_only, Presence::Optional, "Forbids writing.");
   v.field("mountPropagation", m.mount_propagation, Presence::Optional, "How mounts propagate.");
+  v.field("recursiveReadOnly", m.recursive_read_only, Presence::Optional,
+          "Whether readOnly reaches mounts below.");
 }
 
 struct ExecAction {
-  std::vector<std::string> command;
+  std::vector<std::string> command{};
 };
 template <class V>
 void describe(V& v, ExecAction& a) {
@@ -133,8 +140,8 @@ void describe(V& v, ExecAction& a) {
 }
 
 struct HttpHeader {
-  std::string name;
-  std::string value;
+  std::string name{};
+  std::string value{};
 };
 template <class V>
 void describe(V& v, HttpHeader& h) {
@@ -143,11 +150,11 @@ void describe(V& v, HttpHeader& h) {
 }
 
 struct HttpGetAction {
-  std::string path;
-  IntOrString port;
-  std::string host;
-  std::string scheme;  ///< HTTP or HTTPS; "" means HTTP.
-  std::vector<HttpHeader> http_headers;
+  std::string path{};
+  IntOrString port{};
+  std::string host{};
+  std::string scheme{};  ///< HTTP or HTTPS; "" means HTTP.
+  std::vector<HttpHeader> http_headers{};
 };
 template <class V>
 void describe(V& v, HttpGetAction& a) {
@@ -160,8 +167,8 @@ void describe(V& v, HttpGetAction& a) {
 }
 
 struct TcpSocketAction {
-  IntOrString port;
-  std::string host;
+  IntOrString port{};
+  std::string host{};
 };
 template <class V>
 void describe(V& v, TcpSocketAction& a) {
@@ -171,15 +178,16 @@ void describe(V& v, TcpSocketAction& a) {
 
 /// Zero in a number means the Kubernetes default: timeout 1, period 10, success 1, failure 3.
 struct Probe {
-  std::optional<ExecAction> exec;
-  std::optional<HttpGetAction> http_get;
-  std::optional<TcpSocketAction> tcp_socket;
+  std::optional<ExecAction> exec{};
+  std::optional<HttpGetAction> http_get{};
+  std::optional<TcpSocketAction> tcp_socket{};
   std::int32_t initial_delay_seconds = 0;
   std::int32_t timeout_seconds = 0;
   std::int32_t period_seconds = 0;
   std::int32_t success_threshold = 0;
   std::int32_t failure_threshold = 0;
-  std::optional<std::int64_t> termination_grace_period_seconds;
+  std::optional<std::int64_t> termination_grace_period_seconds{};
+  json::Value grpc{};
 };
 template <class V>
 void describe(V& v, Probe& p) {
@@ -196,33 +204,38 @@ void describe(V& v, Probe& p) {
           "Failures in a row that count as failure.");
   v.field("terminationGracePeriodSeconds", p.termination_grace_period_seconds, Presence::Optional,
           "Overrides the pod's grace period.");
+  v.field("grpc", p.grpc, Presence::Optional, "Calls the gRPC health service; not probed here.");
 }
 
 struct LifecycleHandler {
-  std::optional<ExecAction> exec;
-  std::optional<HttpGetAction> http_get;
-  std::optional<TcpSocketAction> tcp_socket;
+  std::optional<ExecAction> exec{};
+  std::optional<HttpGetAction> http_get{};
+  std::optional<TcpSocketAction> tcp_socket{};
+  json::Value sleep{};
 };
 template <class V>
 void describe(V& v, LifecycleHandler& h) {
   v.field("exec", h.exec, Presence::Optional, "Runs a command.");
   v.field("httpGet", h.http_get, Presence::Optional, "Gets a URL.");
   v.field("tcpSocket", h.tcp_socket, Presence::Optional, "Accepted for compatibility.");
+  v.field("sleep", h.sleep, Presence::Optional, "Waits.");
 }
 
 struct Lifecycle {
-  std::optional<LifecycleHandler> post_start;
-  std::optional<LifecycleHandler> pre_stop;
+  std::optional<LifecycleHandler> post_start{};
+  std::optional<LifecycleHandler> pre_stop{};
+  std::optional<std::string> stop_signal{};
 };
 template <class V>
 void describe(V& v, Lifecycle& l) {
   v.field("postStart", l.post_start, Presence::Optional, "Called right after the start.");
   v.field("preStop", l.pre_stop, Presence::Optional, "Called before the end.");
+  v.field("stopSignal", l.stop_signal, Presence::Optional, "Signal that ends it.");
 }
 
 struct Capabilities {
-  std::vector<std::string> add;
-  std::vector<std::string> drop;
+  std::vector<std::string> add{};
+  std::vector<std::string> drop{};
 };
 template <class V>
 void describe(V& v, Capabilities& c) {
@@ -231,15 +244,18 @@ void describe(V& v, Capabilities& c) {
 }
 
 struct SecurityContext {
-  std::optional<Capabilities> capabilities;
-  std::optional<bool> privileged;
-  std::optional<std::int64_t> run_as_user;
-  std::optional<std::int64_t> run_as_group;
-  std::optional<bool> run_as_non_root;
-  std::optional<bool> read_only_root_filesystem;
-  std::optional<bool> allow_privilege_escalation;
-  std::optional<json::Object> seccomp_profile;
-  std::optional<json::Object> se_linux_options;
+  std::optional<Capabilities> capabilities{};
+  std::optional<bool> privileged{};
+  std::optional<std::int64_t> run_as_user{};
+  std::optional<std::int64_t> run_as_group{};
+  std::optional<bool> run_as_non_root{};
+  std::optional<bool> read_only_root_filesystem{};
+  std::optional<bool> allow_privilege_escalation{};
+  std::optional<json::Object> seccomp_profile{};
+  std::optional<json::Object> se_linux_options{};
+  json::Value app_armor_profile{};
+  json::Value proc_mount{};
+  json::Value windows_options{};
 };
 template <class V>
 void describe(V& v, SecurityContext& c) {
@@ -254,11 +270,14 @@ void describe(V& v, SecurityContext& c) {
           "Whether a process may gain privileges.");
   v.field("seccompProfile", c.seccomp_profile, Presence::Optional, "System call filter.");
   v.field("seLinuxOptions", c.se_linux_options, Presence::Optional, "SELinux context.");
+  v.field("appArmorProfile", c.app_armor_profile, Presence::Optional, "AppArmor profile.");
+  v.field("procMount", c.proc_mount, Presence::Optional, "How /proc is mounted.");
+  v.field("windowsOptions", c.windows_options, Presence::Optional, "Settings for Windows.");
 }
 
 struct VolumeDevice {
-  std::string name;
-  std::string device_path;
+  std::string name{};
+  std::string device_path{};
 };
 template <class V>
 void describe(V& v, VolumeDevice& d) {
@@ -267,29 +286,31 @@ void describe(V& v, VolumeDevice& d) {
 }
 
 struct Container {
-  std::string name;
-  std::string image;
-  std::vector<std::string> command;
-  std::vector<std::string> args;
-  std::string working_dir;
-  std::vector<ContainerPort> ports;
-  std::vector<EnvFromSource> env_from;
-  std::vector<EnvVar> env;
-  ResourceRequirements resources;
-  std::vector<VolumeMount> volume_mounts;
-  std::vector<VolumeDevice> volume_devices;
-  std::optional<Probe> liveness_probe;
-  std::optional<Probe> readiness_probe;
-  std::optional<Probe> startup_probe;
-  std::optional<Lifecycle> lifecycle;
-  std::optional<std::string> restart_policy;  ///< `Always` makes an init container a sidecar.
-  std::string termination_message_path;
-  std::string termination_message_policy;
-  std::string image_pull_policy;
-  std::optional<SecurityContext> security_context;
+  std::string name{};
+  std::string image{};
+  std::vector<std::string> command{};
+  std::vector<std::string> args{};
+  std::string working_dir{};
+  std::vector<ContainerPort> ports{};
+  std::vector<EnvFromSource> env_from{};
+  std::vector<EnvVar> env{};
+  ResourceRequirements resources{};
+  std::vector<VolumeMount> volume_mounts{};
+  std::vector<VolumeDevice> volume_devices{};
+  std::optional<Probe> liveness_probe{};
+  std::optional<Probe> readiness_probe{};
+  std::optional<Probe> startup_probe{};
+  std::optional<Lifecycle> lifecycle{};
+  std::optional<std::string> restart_policy{};  ///< `Always` makes an init container a sidecar.
+  std::string termination_message_path{};
+  std::string termination_message_policy{};
+  std::string image_pull_policy{};
+  std::optional<SecurityContext> security_context{};
   bool stdin_open = false;  ///< `stdin` in JSON.
   bool stdin_once = false;
   bool tty = false;
+  json::Value resize_policy{};
+  json::Value restart_policy_rules{};
 };
 template <class V>
 void describe(V& v, Container& c) {
@@ -328,6 +349,9 @@ void describe(V& v, Container& c) {
   v.field("stdin", c.stdin_open, Presence::Optional, "Keeps standard input open.");
   v.field("stdinOnce", c.stdin_once, Presence::Optional, "Closes it after the first client.");
   v.field("tty", c.tty, Presence::Optional, "Allocates a terminal.");
+  v.field("resizePolicy", c.resize_policy, Presence::Optional, "How resources may change.");
+  v.field("restartPolicyRules", c.restart_policy_rules, Presence::Optional,
+          "When it is started again.");
 }
 
 }  // namespace api

@@ -10,8 +10,8 @@
 namespace api {
 
 struct EventSource {
-  std::string component;
-  std::string host;
+  std::string component{};
+  std::string host{};
 };
 template <class V>
 void describe(V& v, EventSource& s) {
@@ -21,17 +21,17 @@ void describe(V& v, EventSource& s) {
 
 struct Event {
   static constexpr ResourceType kType{"", "v1", "events", "Event", true};
-  ObjectMeta metadata;
-  ObjectReference involved_object;
-  std::string reason;
-  std::string message;
-  EventSource source;
-  Time first_timestamp;
-  Time last_timestamp;
+  ObjectMeta metadata{};
+  ObjectReference involved_object{};
+  std::string reason{};
+  std::string message{};
+  EventSource source{};
+  Time first_timestamp{};
+  Time last_timestamp{};
   std::int32_t count = 0;
-  std::string type;
-  std::string reporting_component;
-  std::string reporting_instance;
+  std::string type{};
+  std::string reporting_component{};
+  std::string reporting_instance{};
 };
 template <class V>
 void describe(V& v, Event& e) {

@@ -9,7 +9,7 @@
 namespace api {
 
 struct NamespaceSpec {
-  std::vector<std::string> finalizers;
+  std::vector<std::string> finalizers{};
 };
 template <class V>
 void describe(V& v, NamespaceSpec& s) {
@@ -18,7 +18,7 @@ void describe(V& v, NamespaceSpec& s) {
 }
 
 struct NamespaceStatus {
-  std::string phase;
+  std::string phase{};
 };
 template <class V>
 void describe(V& v, NamespaceStatus& s) {
@@ -27,9 +27,9 @@ void describe(V& v, NamespaceStatus& s) {
 
 struct Namespace {
   static constexpr ResourceType kType{"", "v1", "namespaces", "Namespace", false};
-  ObjectMeta metadata;
-  NamespaceSpec spec;
-  NamespaceStatus status;
+  ObjectMeta metadata{};
+  NamespaceSpec spec{};
+  NamespaceStatus status{};
 };
 template <class V>
 void describe(V& v, Namespace& n) {
@@ -41,7 +41,7 @@ void describe(V& v, Namespace& n) {
 
 struct ServiceAccount {
   static constexpr ResourceType kType{"", "v1", "serviceaccounts", "ServiceAccount", true};
-  ObjectMeta metadata;
+  ObjectMeta metadata{};
 };
 template <class V>
 void describe(V& v, ServiceAccount& a) {

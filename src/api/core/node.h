@@ -13,10 +13,10 @@
 namespace api {
 
 struct Taint {
-  std::string key;
-  std::string value;
-  std::string effect;
-  Time time_added;
+  std::string key{};
+  std::string value{};
+  std::string effect{};
+  Time time_added{};
   friend bool operator==(const Taint&, const Taint&) = default;
 };
 template <class V>
@@ -29,10 +29,10 @@ void describe(V& v, Taint& t) {
 }
 
 struct NodeSpec {
-  std::string pod_cidr;
-  std::string provider_id;
+  std::string pod_cidr{};
+  std::string provider_id{};
   bool unschedulable = false;
-  std::vector<Taint> taints;
+  std::vector<Taint> taints{};
 };
 template <class V>
 void describe(V& v, NodeSpec& s) {
@@ -43,12 +43,12 @@ void describe(V& v, NodeSpec& s) {
 }
 
 struct NodeCondition {
-  std::string type;
-  std::string status;
-  Time last_heartbeat_time;
-  Time last_transition_time;
-  std::string reason;
-  std::string message;
+  std::string type{};
+  std::string status{};
+  Time last_heartbeat_time{};
+  Time last_transition_time{};
+  std::string reason{};
+  std::string message{};
 };
 template <class V>
 void describe(V& v, NodeCondition& c) {
@@ -63,8 +63,8 @@ void describe(V& v, NodeCondition& c) {
 }
 
 struct NodeAddress {
-  std::string type;
-  std::string address;
+  std::string type{};
+  std::string address{};
 };
 template <class V>
 void describe(V& v, NodeAddress& a) {
@@ -73,16 +73,16 @@ void describe(V& v, NodeAddress& a) {
 }
 
 struct NodeSystemInfo {
-  std::string machine_id;
-  std::string system_uuid;
-  std::string boot_id;
-  std::string kernel_version;
-  std::string os_image;
-  std::string container_runtime_version;
-  std::string kubelet_version;
-  std::string kube_proxy_version;
-  std::string operating_system;
-  std::string architecture;
+  std::string machine_id{};
+  std::string system_uuid{};
+  std::string boot_id{};
+  std::string kernel_version{};
+  std::string os_image{};
+  std::string container_runtime_version{};
+  std::string kubelet_version{};
+  std::string kube_proxy_version{};
+  std::string operating_system{};
+  std::string architecture{};
 };
 template <class V>
 void describe(V& v, NodeSystemInfo& i) {
@@ -100,12 +100,12 @@ void describe(V& v, NodeSystemInfo& i) {
 }
 
 struct NodeStatus {
-  std::map<std::string, Quantity> capacity;
-  std::map<std::string, Quantity> allocatable;
-  std::string phase;
-  std::vector<NodeCondition> conditions;
-  std::vector<NodeAddress> addresses;
-  std::optional<NodeSystemInfo> node_info;
+  std::map<std::string, Quantity> capacity{};
+  std::map<std::string, Quantity> allocatable{};
+  std::string phase{};
+  std::vector<NodeCondition> conditions{};
+  std::vector<NodeAddress> addresses{};
+  std::optional<NodeSystemInfo> node_info{};
 };
 template <class V>
 void describe(V& v, NodeStatus& s) {
@@ -120,9 +120,9 @@ void describe(V& v, NodeStatus& s) {
 
 struct Node {
   static constexpr ResourceType kType{"", "v1", "nodes", "Node", false};
-  ObjectMeta metadata;
-  NodeSpec spec;
-  NodeStatus status;
+  ObjectMeta metadata{};
+  NodeSpec spec{};
+  NodeStatus status{};
 };
 template <class V>
 void describe(V& v, Node& n) {

@@ -15,8 +15,8 @@
 namespace api {
 
 struct NodeSelectorTerm {
-  std::vector<LabelSelectorRequirement> match_expressions;  ///< Also Gt and Lt.
-  std::vector<LabelSelectorRequirement> match_fields;       ///< Only metadata.name.
+  std::vector<LabelSelectorRequirement> match_expressions{};  ///< Also Gt and Lt.
+  std::vector<LabelSelectorRequirement> match_fields{};       ///< Only metadata.name.
 };
 template <class V>
 void describe(V& v, NodeSelectorTerm& t) {
@@ -27,7 +27,7 @@ void describe(V& v, NodeSelectorTerm& t) {
 }
 
 struct NodeSelector {
-  std::vector<NodeSelectorTerm> node_selector_terms;
+  std::vector<NodeSelectorTerm> node_selector_terms{};
 };
 template <class V>
 void describe(V& v, NodeSelector& s) {
@@ -37,7 +37,7 @@ void describe(V& v, NodeSelector& s) {
 
 struct PreferredSchedulingTerm {
   std::int32_t weight = 0;
-  NodeSelectorTerm preference;
+  NodeSelectorTerm preference{};
 };
 template <class V>
 void describe(V& v, PreferredSchedulingTerm& t) {
@@ -46,8 +46,8 @@ void describe(V& v, PreferredSchedulingTerm& t) {
 }
 
 struct NodeAffinity {
-  std::optional<NodeSelector> required;
-  std::vector<PreferredSchedulingTerm> preferred;
+  std::optional<NodeSelector> required{};
+  std::vector<PreferredSchedulingTerm> preferred{};
 };
 template <class V>
 void describe(V& v, NodeAffinity& a) {
@@ -58,9 +58,9 @@ void describe(V& v, NodeAffinity& a) {
 }
 
 struct Affinity {
-  std::optional<NodeAffinity> node_affinity;
-  std::optional<json::Object> pod_affinity;
-  std::optional<json::Object> pod_anti_affinity;
+  std::optional<NodeAffinity> node_affinity{};
+  std::optional<json::Object> pod_affinity{};
+  std::optional<json::Object> pod_anti_affinity{};
 };
 template <class V>
 void describe(V& v, Affinity& a) {
@@ -70,11 +70,11 @@ void describe(V& v, Affinity& a) {
 }
 
 struct Toleration {
-  std::string key;
-  std::string op;  ///< `operator` in JSON: Equal (also "") or Exists.
-  std::string value;
-  std::string effect;  ///< "" matches all effects.
-  std::optional<std::int64_t> toleration_seconds;
+  std::string key{};
+  std::string op{};  ///< `operator` in JSON: Equal (also "") or Exists.
+  std::string value{};
+  std::string effect{};  ///< "" matches all effects.
+  std::optional<std::int64_t> toleration_seconds{};
 };
 template <class V>
 void describe(V& v, Toleration& t) {
@@ -86,32 +86,78 @@ void describe(V& v, Toleration& t) {
           "How long NoExecute is tolerated.");
 }
 
+/// What else a pod may say. Nothing here reads it; it is carried so that a template keeps it.
+struct PodSpecRest {
+  json::Value dns_config{};
+  json::Value ephemeral_containers{};
+  json::Value host_aliases{};
+  json::Value host_ipc{};
+  json::Value host_users{};
+  json::Value hostname_override{};
+  json::Value os{};
+  json::Value overhead{};
+  json::Value preemption_policy{};
+  json::Value readiness_gates{};
+  json::Value resource_claims{};
+  json::Value resources{};
+  json::Value scheduling_gates{};
+  json::Value service_account{};
+  json::Value set_hostname_as_fqdn{};
+  json::Value topology_spread_constraints{};
+};
+template <class V>
+void describe_members(V& v, PodSpecRest& r) {
+  v.field("dnsConfig", r.dns_config, Presence::Optional, "Name servers and search domains.");
+  v.field("ephemeralContainers", r.ephemeral_containers, Presence::Optional,
+          "Containers added for debugging.");
+  v.field("hostAliases", r.host_aliases, Presence::Optional, "Entries of /etc/hosts.");
+  v.field("hostIPC", r.host_ipc, Presence::Optional, "Uses the node's IPC objects.");
+  v.field("hostUsers", r.host_users, Presence::Optional, "Uses the node's user ids.");
+  v.field("hostnameOverride", r.hostname_override, Presence::Optional, "Host name as it stands.");
+  v.field("os", r.os, Presence::Optional, "Operating system of the containers.");
+  v.field("overhead", r.overhead, Presence::Optional, "Resources of the pod itself.");
+  v.field("preemptionPolicy", r.preemption_policy, Presence::Optional,
+          "Whether it may displace other pods.");
+  v.field("readinessGates", r.readiness_gates, Presence::Optional,
+          "Conditions that count for readiness.");
+  v.field("resourceClaims", r.resource_claims, Presence::Optional, "Devices it claims.");
+  v.field("resources", r.resources, Presence::Optional, "Resources of all containers together.");
+  v.field("schedulingGates", r.scheduling_gates, Presence::Optional, "What holds scheduling back.");
+  v.field("serviceAccount", r.service_account, Presence::Optional,
+          "Old name of serviceAccountName.");
+  v.field("setHostnameAsFQDN", r.set_hostname_as_fqdn, Presence::Optional,
+          "Whether the host name is the full domain name.");
+  v.field("topologySpreadConstraints", r.topology_spread_constraints, Presence::Optional,
+          "How pods spread over the cluster.");
+}
+
 struct PodSpec {
-  std::vector<Container> init_containers;
-  std::vector<Container> containers;
-  std::vector<Volume> volumes;
-  std::string restart_policy;  ///< "" means Always.
-  std::optional<std::int64_t> termination_grace_period_seconds;
-  std::optional<std::int64_t> active_deadline_seconds;
-  std::string dns_policy;
-  std::map<std::string, std::string> node_selector;
-  std::string service_account_name;
-  std::optional<bool> automount_service_account_token;
-  std::string node_name;
+  std::vector<Container> init_containers{};
+  std::vector<Container> containers{};
+  std::vector<Volume> volumes{};
+  std::string restart_policy{};  ///< "" means Always.
+  std::optional<std::int64_t> termination_grace_period_seconds{};
+  std::optional<std::int64_t> active_deadline_seconds{};
+  std::string dns_policy{};
+  std::map<std::string, std::string> node_selector{};
+  std::string service_account_name{};
+  std::optional<bool> automount_service_account_token{};
+  std::string node_name{};
   bool host_network = false;
   bool host_pid = false;
-  std::optional<bool> share_process_namespace;
-  std::optional<json::Object> security_context;
-  std::vector<LocalObjectReference> image_pull_secrets;
-  std::string hostname;
-  std::string subdomain;
-  std::optional<Affinity> affinity;
-  std::string scheduler_name;
-  std::vector<Toleration> tolerations;
-  std::string priority_class_name;
-  std::optional<std::int32_t> priority;
-  std::optional<bool> enable_service_links;
-  std::optional<std::string> runtime_class_name;
+  std::optional<bool> share_process_namespace{};
+  std::optional<json::Object> security_context{};
+  std::vector<LocalObjectReference> image_pull_secrets{};
+  std::string hostname{};
+  std::string subdomain{};
+  std::optional<Affinity> affinity{};
+  std::string scheduler_name{};
+  std::vector<Toleration> tolerations{};
+  std::string priority_class_name{};
+  std::optional<std::int32_t> priority{};
+  std::optional<bool> enable_service_links{};
+  std::optional<std::string> runtime_class_name{};
+  PodSpecRest rest{};  ///< Inlined in JSON.
 };
 template <class V>
 void describe(V& v, PodSpec& s) {
@@ -152,11 +198,12 @@ void describe(V& v, PodSpec& s) {
           "Variables for Services.");
   v.field("runtimeClassName", s.runtime_class_name, Presence::Optional,
           "Container runtime to use.");
+  describe_members(v, s.rest);
 }
 
 struct PodTemplateSpec {
-  ObjectMeta metadata;
-  PodSpec spec;
+  ObjectMeta metadata{};
+  PodSpec spec{};
 };
 template <class V>
 void describe(V& v, PodTemplateSpec& t) {
@@ -165,12 +212,12 @@ void describe(V& v, PodTemplateSpec& t) {
 }
 
 struct PodCondition {
-  std::string type;
-  std::string status;
-  Time last_probe_time;
-  Time last_transition_time;
-  std::string reason;
-  std::string message;
+  std::string type{};
+  std::string status{};
+  Time last_probe_time{};
+  Time last_transition_time{};
+  std::string reason{};
+  std::string message{};
 };
 template <class V>
 void describe(V& v, PodCondition& c) {
@@ -185,8 +232,8 @@ void describe(V& v, PodCondition& c) {
 }
 
 struct ContainerStateWaiting {
-  std::string reason;
-  std::string message;
+  std::string reason{};
+  std::string message{};
 };
 template <class V>
 void describe(V& v, ContainerStateWaiting& s) {
@@ -195,7 +242,7 @@ void describe(V& v, ContainerStateWaiting& s) {
 }
 
 struct ContainerStateRunning {
-  Time started_at;
+  Time started_at{};
 };
 template <class V>
 void describe(V& v, ContainerStateRunning& s) {
@@ -206,11 +253,11 @@ void describe(V& v, ContainerStateRunning& s) {
 struct ContainerStateTerminated {
   std::int32_t exit_code = 0;
   std::int32_t signal = 0;
-  std::string reason;
-  std::string message;
-  Time started_at;
-  Time finished_at;
-  std::string container_id;
+  std::string reason{};
+  std::string message{};
+  Time started_at{};
+  Time finished_at{};
+  std::string container_id{};
 };
 template <class V>
 void describe(V& v, ContainerStateTerminated& s) {
@@ -226,9 +273,9 @@ void describe(V& v, ContainerStateTerminated& s) {
 }
 
 struct ContainerState {
-  std::optional<ContainerStateWaiting> waiting;
-  std::optional<ContainerStateRunning> running;
-  std::optional<ContainerStateTerminated> terminated;
+  std::optional<ContainerStateWaiting> waiting{};
+  std::optional<ContainerStateRunning> running{};
+  std::optional<ContainerStateTerminated> terminated{};
 };
 template <class V>
 void describe(V& v, ContainerState& s) {
@@ -238,15 +285,15 @@ void describe(V& v, ContainerState& s) {
 }
 
 struct ContainerStatus {
-  std::string name;
-  ContainerState state;
-  ContainerState last_state;
+  std::string name{};
+  ContainerState state{};
+  ContainerState last_state{};
   bool ready = false;
   std::int32_t restart_count = 0;
-  std::string image;
-  std::string image_id;
-  std::string container_id;
-  std::optional<bool> started;
+  std::string image{};
+  std::string image_id{};
+  std::string container_id{};
+  std::optional<bool> started{};
 };
 template <class V>
 void describe(V& v, ContainerStatus& s) {
@@ -262,7 +309,7 @@ void describe(V& v, ContainerStatus& s) {
 }
 
 struct PodIp {
-  std::string ip;
+  std::string ip{};
 };
 template <class V>
 void describe(V& v, PodIp& p) {
@@ -270,18 +317,18 @@ void describe(V& v, PodIp& p) {
 }
 
 struct PodStatus {
-  std::string phase;
-  std::vector<PodCondition> conditions;
-  std::string message;
-  std::string reason;
-  std::string nominated_node_name;
-  std::string host_ip;
-  std::string pod_ip;
-  std::vector<PodIp> pod_ips;
-  Time start_time;
-  std::vector<ContainerStatus> init_container_statuses;
-  std::vector<ContainerStatus> container_statuses;
-  std::string qos_class;
+  std::string phase{};
+  std::vector<PodCondition> conditions{};
+  std::string message{};
+  std::string reason{};
+  std::string nominated_node_name{};
+  std::string host_ip{};
+  std::string pod_ip{};
+  std::vector<PodIp> pod_ips{};
+  Time start_time{};
+  std::vector<ContainerStatus> init_container_statuses{};
+  std::vector<ContainerStatus> container_statuses{};
+  std::string qos_class{};
   std::int64_t observed_generation = 0;
 };
 template <class V>
@@ -308,9 +355,9 @@ void describe(V& v, PodStatus& s) {
 
 struct Pod {
   static constexpr ResourceType kType{"", "v1", "pods", "Pod", true};
-  ObjectMeta metadata;
-  PodSpec spec;
-  PodStatus status;
+  ObjectMeta metadata{};
+  PodSpec spec{};
+  PodStatus status{};
 };
 template <class V>
 void describe(V& v, Pod& p) {

@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
+#include <algorithm>
+#include <limits>
 
 namespace api {
 namespace {
@@ -10,72 +11,115 @@ namespace {
 using base::Error;
 using base::ErrorCode;
 
+/// Wide enough for every 63-bit amount times a thousand.
+__extension__ typedef unsigned __int128 Wide;
+
+/// A suffix stands for 2^binary x 10^decimal.
 struct Suffix {
   std::string_view text;
-  long double factor;
+  int binary = 0;
+  int decimal = 0;
 };
-constexpr long double kKibi = 1024.0L;
 constexpr Suffix kSuffixes[] = {
-    {"Ki", kKibi},
-    {"Mi", kKibi* kKibi},
-    {"Gi", kKibi* kKibi* kKibi},
-    {"Ti", kKibi* kKibi* kKibi* kKibi},
-    {"Pi", kKibi* kKibi* kKibi* kKibi* kKibi},
-    {"Ei", kKibi* kKibi* kKibi* kKibi* kKibi* kKibi},
-    {"n", 1e-9L},
-    {"u", 1e-6L},
-    {"m", 1e-3L},
-    {"k", 1e3L},
-    {"M", 1e6L},
-    {"G", 1e9L},
-    {"T", 1e12L},
-    {"P", 1e15L},
-    {"E", 1e18L},
+    {"Ki", 10, 0}, {"Mi", 20, 0}, {"Gi", 30, 0}, {"Ti", 40, 0}, {"Pi", 50, 0},
+    {"Ei", 60, 0}, {"n", 0, -9},  {"u", 0, -6},  {"m", 0, -3},  {"k", 0, 3},
+    {"M", 0, 6},   {"G", 0, 9},   {"T", 0, 12},  {"P", 0, 15},  {"E", 0, 18},
 };
+
+/// `mantissa` x 2^binary x 10^decimal, exactly.
+struct Amount {
+  bool negative = false;
+  Wide mantissa = 0;
+  int binary = 0;
+  int decimal = 0;
+};
+
+constexpr std::size_t kMaxTextBytes = 64;
+/// More significant digits than any 63-bit amount has, few enough for Wide.
+constexpr int kMaxDigits = 25;
+constexpr int kMaxExponent = 99;
 
 Error invalid(std::string_view text) {
-  return Error(ErrorCode::Invalid,
-               fmt::format("'{}' is not a quantity such as 500m, 2 or 16Gi", text.substr(0, 64)));
+  return Error(ErrorCode::Invalid, fmt::format("'{}' is not a quantity such as 500m, 2 or 16Gi",
+                                               text.substr(0, kMaxTextBytes)));
 }
 
-/// The amount as a number; long double holds every 63-bit integer exactly on x86-64.
-base::Result<long double> parse(std::string_view text) {
-  std::size_t digits = 0;
+Error too_large(std::string_view text) {
+  return Error(ErrorCode::Invalid, fmt::format("'{}' is too large", text.substr(0, kMaxTextBytes)));
+}
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/// `e3`, `E-2`: the exponent; nothing when `text` is not one.
+base::Result<int> parse_exponent(std::string_view text, std::string_view whole) {
+  const std::size_t sign = text.size() > 1 && (text[1] == '-' || text[1] == '+') ? 1 : 0;
+  const std::string_view digits = text.substr(std::min(text.size(), 1 + sign));
+  if ((text[0] != 'e' && text[0] != 'E') || digits.empty() || digits.size() > 2 ||
+      !std::ranges::all_of(digits, is_digit)) {
+    return invalid(whole);
+  }
+  int value = 0;
+  for (const char c : digits) value = value * 10 + (c - '0');
+  static_assert(kMaxExponent == 99, "two digits");
+  return sign && text[1] == '-' ? -value : value;
+}
+
+base::Result<Amount> parse(std::string_view text) {
+  if (text.size() > kMaxTextBytes) return invalid(text);
+  Amount amount;
   std::size_t at = 0;
-  const auto skip_digits = [&] {
-    while (at < text.size() && text[at] >= '0' && text[at] <= '9') {
-      ++at;
-      ++digits;
+  if (!text.empty() && (text[0] == '+' || text[0] == '-')) amount.negative = text[at++] == '-';
+  bool any_digit = false;
+  bool fraction = false;
+  int digits = 0;
+  for (; at < text.size() && (is_digit(text[at]) || (text[at] == '.' && !fraction)); ++at) {
+    if (text[at] == '.') {
+      fraction = true;
+      continue;
     }
-  };
-  if (!text.empty() && (text[0] == '+' || text[0] == '-')) ++at;
-  skip_digits();
-  if (at < text.size() && text[at] == '.') {
-    ++at;
-    skip_digits();
+    any_digit = true;
+    if (amount.mantissa != 0 || text[at] != '0') ++digits;
+    if (digits > kMaxDigits) return too_large(text);
+    amount.mantissa = amount.mantissa * 10 + static_cast<unsigned>(text[at] - '0');
+    if (fraction) --amount.decimal;
   }
-  constexpr std::size_t kMaxDigits = 40;
-  if (digits == 0 || digits > kMaxDigits) return invalid(text);
-  const long double number = std::strtold(std::string(text.substr(0, at)).c_str(), nullptr);
+  if (!any_digit) return invalid(text);
   const std::string_view rest = text.substr(at);
-  if (rest.empty()) return number;
-  for (const Suffix& suffix : kSuffixes) {
-    if (rest == suffix.text) return number * suffix.factor;
+  if (rest.empty()) return amount;
+  const auto suffix = std::ranges::find(kSuffixes, rest, &Suffix::text);
+  if (suffix != std::end(kSuffixes)) {
+    amount.binary = suffix->binary;
+    amount.decimal += suffix->decimal;
+    return amount;
   }
-  // A decimal exponent: e3, E-2.
-  if ((rest[0] == 'e' || rest[0] == 'E') && rest.size() > 1 && rest.size() <= 4 &&
-      rest.find_first_not_of("0123456789", rest[1] == '-' || rest[1] == '+' ? 2 : 1) ==
-          std::string_view::npos) {
-    return number * std::pow(10.0L, std::strtold(std::string(rest.substr(1)).c_str(), nullptr));
-  }
-  return invalid(text);
+  amount.decimal += TRY(parse_exponent(rest, text));
+  return amount;
 }
 
-base::Result<std::int64_t> to_integer(long double value, std::string_view text) {
-  constexpr long double kLimit = 9.2e18L;
-  if (!(value < kLimit && value > -kLimit))
-    return Error(ErrorCode::Invalid, fmt::format("'{}' is too large", text.substr(0, 64)));
-  return static_cast<std::int64_t>(std::ceil(value));
+/// The amount rounded away from zero, as Kubernetes rounds. Errors: Invalid beyond 63 bits.
+base::Result<std::int64_t> to_integer(const Amount& amount, std::string_view text) {
+  constexpr Wide kLimit = static_cast<Wide>(std::numeric_limits<std::int64_t>::max());
+  Wide value = amount.mantissa;
+  if (value == 0) return 0;
+  int binary = amount.binary;
+  Wide divisor = 1;
+  for (int i = amount.decimal; i < 0; ++i) {
+    // Beyond this the amount is below one: a mantissa has at most kMaxDigits digits.
+    if (divisor > (kLimit << 32)) return amount.negative ? -1 : 1;
+    divisor *= 10;
+  }
+  for (; binary > 0; --binary) {
+    if (value > (~Wide{0} >> 1)) return too_large(text);
+    value <<= 1;
+  }
+  for (int i = 0; i < amount.decimal; ++i) {
+    if (value > kLimit) return too_large(text);
+    value *= 10;
+  }
+  value = value / divisor + (value % divisor != 0 ? 1 : 0);
+  if (value > kLimit) return too_large(text);
+  const auto magnitude = static_cast<std::int64_t>(value);
+  return amount.negative ? -magnitude : magnitude;
 }
 
 }  // namespace
@@ -102,9 +146,13 @@ json::Object Quantity::json_schema() {
 base::Result<std::int64_t> quantity_units(std::string_view text) {
   return to_integer(TRY(parse(text)), text);
 }
+
 base::Result<std::int64_t> quantity_bytes(std::string_view text) { return quantity_units(text); }
+
 base::Result<std::int64_t> quantity_milli(std::string_view text) {
-  return to_integer(TRY(parse(text)) * 1000.0L, text);
+  Amount amount = TRY(parse(text));
+  amount.decimal += 3;
+  return to_integer(amount, text);
 }
 
 Quantity bytes_quantity(std::int64_t bytes) {

@@ -12,7 +12,7 @@ namespace api {
 /// A resource amount as it travels: `500m`, `64Mi`, `1e3`. YAML may hold it as a number; it is kept
 /// and written as text.
 struct Quantity {
-  std::string text;
+  std::string text{};
 
   Quantity() = default;
   Quantity(std::string value) : text(std::move(value)) {}

@@ -9,7 +9,7 @@ namespace api {
 
 /// Names an object of a known type in the same namespace.
 struct LocalObjectReference {
-  std::string name;
+  std::string name{};
   friend bool operator==(const LocalObjectReference&, const LocalObjectReference&) = default;
 };
 template <class V>
@@ -19,13 +19,13 @@ void describe(V& v, LocalObjectReference& r) {
 
 /// Names any object, as Events and Endpoints do.
 struct ObjectReference {
-  std::string kind;
-  std::string ns;
-  std::string name;
-  std::string uid;
-  std::string api_version;
-  std::string resource_version;
-  std::string field_path;
+  std::string kind{};
+  std::string ns{};
+  std::string name{};
+  std::string uid{};
+  std::string api_version{};
+  std::string resource_version{};
+  std::string field_path{};
 };
 template <class V>
 void describe(V& v, ObjectReference& r) {
@@ -40,9 +40,9 @@ void describe(V& v, ObjectReference& r) {
 
 /// One key of a ConfigMap or Secret.
 struct KeySelector {
-  std::string name;
-  std::string key;
-  std::optional<bool> optional;
+  std::string name{};
+  std::string key{};
+  std::optional<bool> optional{};
 };
 template <class V>
 void describe(V& v, KeySelector& s) {
@@ -53,8 +53,8 @@ void describe(V& v, KeySelector& s) {
 
 /// A field of the pod, as `metadata.name` or `status.podIP`.
 struct ObjectFieldSelector {
-  std::string api_version;
-  std::string field_path;
+  std::string api_version{};
+  std::string field_path{};
 };
 template <class V>
 void describe(V& v, ObjectFieldSelector& s) {

@@ -14,11 +14,11 @@
 namespace api {
 
 struct ServicePort {
-  std::string name;
-  std::string protocol;  ///< "" means TCP.
-  std::optional<std::string> app_protocol;
+  std::string name{};
+  std::string protocol{};  ///< "" means TCP.
+  std::optional<std::string> app_protocol{};
   std::int32_t port = 0;
-  IntOrString target_port;
+  IntOrString target_port{};
   std::int32_t node_port = 0;
 };
 template <class V>
@@ -33,20 +33,20 @@ void describe(V& v, ServicePort& p) {
 }
 
 struct ServiceSpec {
-  std::vector<ServicePort> ports;
-  std::map<std::string, std::string> selector;
-  std::string cluster_ip;
-  std::vector<std::string> cluster_ips;
-  std::string type;
-  std::vector<std::string> external_ips;
-  std::string session_affinity;
-  std::string load_balancer_ip;
-  std::string external_name;
-  std::string external_traffic_policy;
-  std::string internal_traffic_policy;
+  std::vector<ServicePort> ports{};
+  std::map<std::string, std::string> selector{};
+  std::string cluster_ip{};
+  std::vector<std::string> cluster_ips{};
+  std::string type{};
+  std::vector<std::string> external_ips{};
+  std::string session_affinity{};
+  std::string load_balancer_ip{};
+  std::string external_name{};
+  std::string external_traffic_policy{};
+  std::string internal_traffic_policy{};
   bool publish_not_ready_addresses = false;
-  std::vector<std::string> ip_families;
-  std::string ip_family_policy;
+  std::vector<std::string> ip_families{};
+  std::string ip_family_policy{};
 };
 template <class V>
 void describe(V& v, ServiceSpec& s) {
@@ -77,9 +77,9 @@ void describe(V& v, ServiceSpec& s) {
 
 struct Service {
   static constexpr ResourceType kType{"", "v1", "services", "Service", true};
-  ObjectMeta metadata;
-  ServiceSpec spec;
-  std::optional<json::Object> status;
+  ObjectMeta metadata{};
+  ServiceSpec spec{};
+  std::optional<json::Object> status{};
 };
 template <class V>
 void describe(V& v, Service& s) {
@@ -90,10 +90,10 @@ void describe(V& v, Service& s) {
 }
 
 struct EndpointAddress {
-  std::string ip;
-  std::string hostname;
-  std::optional<std::string> node_name;
-  std::optional<ObjectReference> target_ref;
+  std::string ip{};
+  std::string hostname{};
+  std::optional<std::string> node_name{};
+  std::optional<ObjectReference> target_ref{};
 };
 template <class V>
 void describe(V& v, EndpointAddress& a) {
@@ -104,9 +104,9 @@ void describe(V& v, EndpointAddress& a) {
 }
 
 struct EndpointPort {
-  std::string name;
+  std::string name{};
   std::int32_t port = 0;
-  std::string protocol;
+  std::string protocol{};
 };
 template <class V>
 void describe(V& v, EndpointPort& p) {
@@ -116,9 +116,9 @@ void describe(V& v, EndpointPort& p) {
 }
 
 struct EndpointSubset {
-  std::vector<EndpointAddress> addresses;
-  std::vector<EndpointAddress> not_ready_addresses;
-  std::vector<EndpointPort> ports;
+  std::vector<EndpointAddress> addresses{};
+  std::vector<EndpointAddress> not_ready_addresses{};
+  std::vector<EndpointPort> ports{};
 };
 template <class V>
 void describe(V& v, EndpointSubset& s) {
@@ -131,8 +131,8 @@ void describe(V& v, EndpointSubset& s) {
 
 struct Endpoints {
   static constexpr ResourceType kType{"", "v1", "endpoints", "Endpoints", true};
-  ObjectMeta metadata;
-  std::vector<EndpointSubset> subsets;
+  ObjectMeta metadata{};
+  std::vector<EndpointSubset> subsets{};
 };
 template <class V>
 void describe(V& v, Endpoints& e) {

@@ -14,9 +14,9 @@
 namespace api {
 
 struct KeyToPath {
-  std::string key;
-  std::string path;
-  std::optional<std::int32_t> mode;
+  std::string key{};
+  std::string path{};
+  std::optional<std::int32_t> mode{};
 };
 template <class V>
 void describe(V& v, KeyToPath& k) {
@@ -26,8 +26,8 @@ void describe(V& v, KeyToPath& k) {
 }
 
 struct EmptyDirVolumeSource {
-  std::string medium;  ///< "" or Memory.
-  std::optional<Quantity> size_limit;
+  std::string medium{};  ///< "" or Memory.
+  std::optional<Quantity> size_limit{};
 };
 template <class V>
 void describe(V& v, EmptyDirVolumeSource& s) {
@@ -36,8 +36,8 @@ void describe(V& v, EmptyDirVolumeSource& s) {
 }
 
 struct HostPathVolumeSource {
-  std::string path;
-  std::optional<std::string> type;
+  std::string path{};
+  std::optional<std::string> type{};
 };
 template <class V>
 void describe(V& v, HostPathVolumeSource& s) {
@@ -46,10 +46,10 @@ void describe(V& v, HostPathVolumeSource& s) {
 }
 
 struct ConfigMapVolumeSource {
-  std::string name;
-  std::vector<KeyToPath> items;
-  std::optional<std::int32_t> default_mode;
-  std::optional<bool> optional;
+  std::string name{};
+  std::vector<KeyToPath> items{};
+  std::optional<std::int32_t> default_mode{};
+  std::optional<bool> optional{};
 };
 template <class V>
 void describe(V& v, ConfigMapVolumeSource& s) {
@@ -61,10 +61,10 @@ void describe(V& v, ConfigMapVolumeSource& s) {
 }
 
 struct SecretVolumeSource {
-  std::string secret_name;
-  std::vector<KeyToPath> items;
-  std::optional<std::int32_t> default_mode;
-  std::optional<bool> optional;
+  std::string secret_name{};
+  std::vector<KeyToPath> items{};
+  std::optional<std::int32_t> default_mode{};
+  std::optional<bool> optional{};
 };
 template <class V>
 void describe(V& v, SecretVolumeSource& s) {
@@ -76,7 +76,7 @@ void describe(V& v, SecretVolumeSource& s) {
 }
 
 struct PersistentVolumeClaimVolumeSource {
-  std::string claim_name;
+  std::string claim_name{};
   bool read_only = false;
 };
 template <class V>
@@ -86,10 +86,10 @@ void describe(V& v, PersistentVolumeClaimVolumeSource& s) {
 }
 
 struct DownwardApiVolumeFile {
-  std::string path;
-  std::optional<ObjectFieldSelector> field_ref;
-  std::optional<ResourceFieldSelector> resource_field_ref;
-  std::optional<std::int32_t> mode;
+  std::string path{};
+  std::optional<ObjectFieldSelector> field_ref{};
+  std::optional<ResourceFieldSelector> resource_field_ref{};
+  std::optional<std::int32_t> mode{};
 };
 template <class V>
 void describe(V& v, DownwardApiVolumeFile& f) {
@@ -101,8 +101,8 @@ void describe(V& v, DownwardApiVolumeFile& f) {
 }
 
 struct DownwardApiVolumeSource {
-  std::vector<DownwardApiVolumeFile> items;
-  std::optional<std::int32_t> default_mode;
+  std::vector<DownwardApiVolumeFile> items{};
+  std::optional<std::int32_t> default_mode{};
 };
 template <class V>
 void describe(V& v, DownwardApiVolumeSource& s) {
@@ -112,9 +112,9 @@ void describe(V& v, DownwardApiVolumeSource& s) {
 
 /// A ConfigMap or Secret within a projected volume.
 struct ObjectProjection {
-  std::string name;
-  std::vector<KeyToPath> items;
-  std::optional<bool> optional;
+  std::string name{};
+  std::vector<KeyToPath> items{};
+  std::optional<bool> optional{};
 };
 template <class V>
 void describe(V& v, ObjectProjection& p) {
@@ -125,7 +125,7 @@ void describe(V& v, ObjectProjection& p) {
 }
 
 struct DownwardApiProjection {
-  std::vector<DownwardApiVolumeFile> items;
+  std::vector<DownwardApiVolumeFile> items{};
 };
 template <class V>
 void describe(V& v, DownwardApiProjection& p) {
@@ -133,9 +133,9 @@ void describe(V& v, DownwardApiProjection& p) {
 }
 
 struct ServiceAccountTokenProjection {
-  std::string audience;
-  std::optional<std::int64_t> expiration_seconds;
-  std::string path;
+  std::string audience{};
+  std::optional<std::int64_t> expiration_seconds{};
+  std::string path{};
 };
 template <class V>
 void describe(V& v, ServiceAccountTokenProjection& p) {
@@ -145,10 +145,12 @@ void describe(V& v, ServiceAccountTokenProjection& p) {
 }
 
 struct VolumeProjection {
-  std::optional<ObjectProjection> config_map;
-  std::optional<ObjectProjection> secret;
-  std::optional<DownwardApiProjection> downward_api;
-  std::optional<ServiceAccountTokenProjection> service_account_token;
+  std::optional<ObjectProjection> config_map{};
+  std::optional<ObjectProjection> secret{};
+  std::optional<DownwardApiProjection> downward_api{};
+  std::optional<ServiceAccountTokenProjection> service_account_token{};
+  std::optional<json::Object> cluster_trust_bundle{};
+  std::optional<json::Object> pod_certificate{};
 };
 template <class V>
 void describe(V& v, VolumeProjection& p) {
@@ -157,11 +159,13 @@ void describe(V& v, VolumeProjection& p) {
   v.field("downwardAPI", p.downward_api, Presence::Optional, "Fields of the pod.");
   v.field("serviceAccountToken", p.service_account_token, Presence::Optional,
           "A token of the pod's service account.");
+  v.field("clusterTrustBundle", p.cluster_trust_bundle, Presence::Optional, "Trusted roots.");
+  v.field("podCertificate", p.pod_certificate, Presence::Optional, "A certificate of the pod.");
 }
 
 struct ProjectedVolumeSource {
-  std::vector<VolumeProjection> sources;
-  std::optional<std::int32_t> default_mode;
+  std::vector<VolumeProjection> sources{};
+  std::optional<std::int32_t> default_mode{};
 };
 template <class V>
 void describe(V& v, ProjectedVolumeSource& s) {
@@ -171,8 +175,8 @@ void describe(V& v, ProjectedVolumeSource& s) {
 }
 
 struct ImageVolumeSource {
-  std::string reference;
-  std::string pull_policy;
+  std::string reference{};
+  std::string pull_policy{};
 };
 template <class V>
 void describe(V& v, ImageVolumeSource& s) {
@@ -181,8 +185,8 @@ void describe(V& v, ImageVolumeSource& s) {
 }
 
 struct NfsVolumeSource {
-  std::string server;
-  std::string path;
+  std::string server{};
+  std::string path{};
   bool read_only = false;
 };
 template <class V>
@@ -192,23 +196,39 @@ void describe(V& v, NfsVolumeSource& s) {
   v.field("readOnly", s.read_only, Presence::Optional, "Forbids writing.");
 }
 
-/// Where the content of a volume comes from: exactly one member is set. `csi`, `ephemeral` and the
-/// cloud disks are carried along unread.
+/// Where the content of a volume comes from: exactly one member is set. The
+/// members from `csi` on are carried along unread.
 struct VolumeSource {
-  std::optional<EmptyDirVolumeSource> empty_dir;
-  std::optional<HostPathVolumeSource> host_path;
-  std::optional<ConfigMapVolumeSource> config_map;
-  std::optional<SecretVolumeSource> secret;
-  std::optional<ProjectedVolumeSource> projected;
-  std::optional<DownwardApiVolumeSource> downward_api;
-  std::optional<PersistentVolumeClaimVolumeSource> persistent_volume_claim;
-  std::optional<ImageVolumeSource> image;
-  std::optional<NfsVolumeSource> nfs;
-  std::optional<json::Object> csi;
-  std::optional<json::Object> ephemeral;
-  std::optional<json::Object> azure_file;
-  std::optional<json::Object> azure_disk;
-  std::optional<json::Object> aws_elastic_block_store;
+  std::optional<EmptyDirVolumeSource> empty_dir{};
+  std::optional<HostPathVolumeSource> host_path{};
+  std::optional<ConfigMapVolumeSource> config_map{};
+  std::optional<SecretVolumeSource> secret{};
+  std::optional<ProjectedVolumeSource> projected{};
+  std::optional<DownwardApiVolumeSource> downward_api{};
+  std::optional<PersistentVolumeClaimVolumeSource> persistent_volume_claim{};
+  std::optional<ImageVolumeSource> image{};
+  std::optional<NfsVolumeSource> nfs{};
+  std::optional<json::Object> csi{};
+  std::optional<json::Object> ephemeral{};
+  std::optional<json::Object> azure_file{};
+  std::optional<json::Object> azure_disk{};
+  std::optional<json::Object> aws_elastic_block_store{};
+  std::optional<json::Object> cephfs{};
+  std::optional<json::Object> cinder{};
+  std::optional<json::Object> fc{};
+  std::optional<json::Object> flex_volume{};
+  std::optional<json::Object> flocker{};
+  std::optional<json::Object> gce_persistent_disk{};
+  std::optional<json::Object> git_repo{};
+  std::optional<json::Object> glusterfs{};
+  std::optional<json::Object> iscsi{};
+  std::optional<json::Object> photon_persistent_disk{};
+  std::optional<json::Object> portworx_volume{};
+  std::optional<json::Object> quobyte{};
+  std::optional<json::Object> rbd{};
+  std::optional<json::Object> scale_io{};
+  std::optional<json::Object> storageos{};
+  std::optional<json::Object> vsphere_volume{};
 };
 template <class V>
 void describe_members(V& v, VolumeSource& s) {
@@ -226,6 +246,22 @@ void describe_members(V& v, VolumeSource& s) {
   v.field("azureFile", s.azure_file, Presence::Optional, "An Azure file share.");
   v.field("azureDisk", s.azure_disk, Presence::Optional, "An Azure disk.");
   v.field("awsElasticBlockStore", s.aws_elastic_block_store, Presence::Optional, "An EBS disk.");
+  v.field("cephfs", s.cephfs, Presence::Optional, "A Ceph file system.");
+  v.field("cinder", s.cinder, Presence::Optional, "An OpenStack disk.");
+  v.field("fc", s.fc, Presence::Optional, "A Fibre Channel disk.");
+  v.field("flexVolume", s.flex_volume, Presence::Optional, "A volume of a FlexVolume driver.");
+  v.field("flocker", s.flocker, Presence::Optional, "A Flocker volume.");
+  v.field("gcePersistentDisk", s.gce_persistent_disk, Presence::Optional, "A Google Cloud disk.");
+  v.field("gitRepo", s.git_repo, Presence::Optional, "A Git repository.");
+  v.field("glusterfs", s.glusterfs, Presence::Optional, "A Gluster file system.");
+  v.field("iscsi", s.iscsi, Presence::Optional, "An iSCSI disk.");
+  v.field("photonPersistentDisk", s.photon_persistent_disk, Presence::Optional, "A Photon disk.");
+  v.field("portworxVolume", s.portworx_volume, Presence::Optional, "A Portworx volume.");
+  v.field("quobyte", s.quobyte, Presence::Optional, "A Quobyte volume.");
+  v.field("rbd", s.rbd, Presence::Optional, "A Ceph block device.");
+  v.field("scaleIO", s.scale_io, Presence::Optional, "A ScaleIO volume.");
+  v.field("storageos", s.storageos, Presence::Optional, "A StorageOS volume.");
+  v.field("vsphereVolume", s.vsphere_volume, Presence::Optional, "A vSphere disk.");
 }
 template <class V>
 void describe(V& v, VolumeSource& s) {
@@ -233,8 +269,8 @@ void describe(V& v, VolumeSource& s) {
 }
 
 struct Volume {
-  std::string name;
-  VolumeSource source;  ///< Inlined in JSON.
+  std::string name{};
+  VolumeSource source{};  ///< Inlined in JSON.
 };
 template <class V>
 void describe(V& v, Volume& volume) {

@@ -11,9 +11,9 @@
 namespace api {
 
 struct MachineTemplateReference {
-  std::string kind;
-  std::string name;
-  std::string api_version;
+  std::string kind{};
+  std::string name{};
+  std::string api_version{};
 };
 template <class V>
 void describe(V& v, MachineTemplateReference& r) {
@@ -23,12 +23,12 @@ void describe(V& v, MachineTemplateReference& r) {
 }
 
 struct MachineSpec {
-  std::vector<Taint> taints;
-  std::vector<Taint> startup_taints;
-  std::vector<NodeRequirement> requirements;
-  NodeResources resources;
-  std::optional<json::Object> kubelet;
-  std::optional<MachineTemplateReference> machine_template_ref;
+  std::vector<Taint> taints{};
+  std::vector<Taint> startup_taints{};
+  std::vector<NodeRequirement> requirements{};
+  NodeResources resources{};
+  std::optional<json::Object> kubelet{};
+  std::optional<MachineTemplateReference> machine_template_ref{};
 };
 template <class V>
 void describe(V& v, MachineSpec& s) {
@@ -43,11 +43,11 @@ void describe(V& v, MachineSpec& s) {
 }
 
 struct MachineStatus {
-  std::string node_name;
-  std::string provider_id;
-  std::map<std::string, Quantity> capacity;
-  std::map<std::string, Quantity> allocatable;
-  std::vector<Condition> conditions;
+  std::string node_name{};
+  std::string provider_id{};
+  std::map<std::string, Quantity> capacity{};
+  std::map<std::string, Quantity> allocatable{};
+  std::vector<Condition> conditions{};
 };
 template <class V>
 void describe(V& v, MachineStatus& s) {
@@ -61,9 +61,9 @@ void describe(V& v, MachineStatus& s) {
 
 struct Machine {
   static constexpr ResourceType kType{"karpenter.sh", "v1alpha5", "machines", "Machine", false};
-  ObjectMeta metadata;
-  MachineSpec spec;
-  MachineStatus status;
+  ObjectMeta metadata{};
+  MachineSpec spec{};
+  MachineStatus status{};
 };
 template <class V>
 void describe(V& v, Machine& m) {

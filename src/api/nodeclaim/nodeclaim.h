@@ -13,10 +13,10 @@
 namespace api {
 
 struct NodeRequirement {
-  std::string key;
-  std::string op;  ///< `operator` in JSON: In, NotIn, Exists, DoesNotExist, Gt, Lt.
-  std::vector<std::string> values;
-  std::optional<std::int32_t> min_values;
+  std::string key{};
+  std::string op{};  ///< `operator` in JSON: In, NotIn, Exists, DoesNotExist, Gt, Lt.
+  std::vector<std::string> values{};
+  std::optional<std::int32_t> min_values{};
 };
 template <class V>
 void describe(V& v, NodeRequirement& r) {
@@ -29,7 +29,7 @@ void describe(V& v, NodeRequirement& r) {
 }
 
 struct NodeResources {
-  std::map<std::string, Quantity> requests;
+  std::map<std::string, Quantity> requests{};
 };
 template <class V>
 void describe(V& v, NodeResources& r) {
@@ -37,9 +37,9 @@ void describe(V& v, NodeResources& r) {
 }
 
 struct NodeClassReference {
-  std::string group;
-  std::string kind;
-  std::string name;
+  std::string group{};
+  std::string kind{};
+  std::string name{};
 };
 template <class V>
 void describe(V& v, NodeClassReference& r) {
@@ -49,13 +49,13 @@ void describe(V& v, NodeClassReference& r) {
 }
 
 struct NodeClaimSpec {
-  std::vector<Taint> taints;
-  std::vector<Taint> startup_taints;
-  std::vector<NodeRequirement> requirements;
-  NodeResources resources;
-  NodeClassReference node_class_ref;
-  std::string expire_after;
-  std::string termination_grace_period;
+  std::vector<Taint> taints{};
+  std::vector<Taint> startup_taints{};
+  std::vector<NodeRequirement> requirements{};
+  NodeResources resources{};
+  NodeClassReference node_class_ref{};
+  std::string expire_after{};
+  std::string termination_grace_period{};
 };
 template <class V>
 void describe(V& v, NodeClaimSpec& s) {
@@ -72,13 +72,13 @@ void describe(V& v, NodeClaimSpec& s) {
 }
 
 struct NodeClaimStatus {
-  std::string node_name;
-  std::string provider_id;
-  std::string image_id;
-  std::map<std::string, Quantity> capacity;
-  std::map<std::string, Quantity> allocatable;
-  std::vector<Condition> conditions;
-  Time last_pod_event_time;
+  std::string node_name{};
+  std::string provider_id{};
+  std::string image_id{};
+  std::map<std::string, Quantity> capacity{};
+  std::map<std::string, Quantity> allocatable{};
+  std::vector<Condition> conditions{};
+  Time last_pod_event_time{};
 };
 template <class V>
 void describe(V& v, NodeClaimStatus& s) {
@@ -95,9 +95,9 @@ void describe(V& v, NodeClaimStatus& s) {
 
 struct NodeClaim {
   static constexpr ResourceType kType{"karpenter.sh", "v1", "nodeclaims", "NodeClaim", false};
-  ObjectMeta metadata;
-  NodeClaimSpec spec;
-  NodeClaimStatus status;
+  ObjectMeta metadata{};
+  NodeClaimSpec spec{};
+  NodeClaimStatus status{};
 };
 template <class V>
 void describe(V& v, NodeClaim& c) {

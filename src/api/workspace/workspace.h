@@ -13,9 +13,9 @@
 namespace api {
 
 struct PartitionSpec {
-  std::string mode;
-  std::string profile;
-  std::optional<std::int32_t> count;
+  std::string mode{};
+  std::string profile{};
+  std::optional<std::int32_t> count{};
 };
 template <class V>
 void describe(V& v, PartitionSpec& p) {
@@ -26,11 +26,11 @@ void describe(V& v, PartitionSpec& p) {
 }
 
 struct ResourceSpec {
-  std::optional<std::int32_t> count;
-  std::string instance_type;
-  LabelSelector label_selector;
-  std::vector<std::string> preferred_nodes;
-  std::optional<PartitionSpec> partition;
+  std::optional<std::int32_t> count{};
+  std::string instance_type{};
+  LabelSelector label_selector{};
+  std::vector<std::string> preferred_nodes{};
+  std::optional<PartitionSpec> partition{};
 };
 template <class V>
 void describe(V& v, ResourceSpec& r) {
@@ -47,9 +47,9 @@ void describe(V& v, ResourceSpec& r) {
 }
 
 struct PresetOptions {
-  std::string image;
-  std::vector<std::string> image_pull_secrets;
-  std::string model_access_secret;
+  std::string image{};
+  std::vector<std::string> image_pull_secrets{};
+  std::string model_access_secret{};
 };
 template <class V>
 void describe(V& v, PresetOptions& o) {
@@ -60,9 +60,9 @@ void describe(V& v, PresetOptions& o) {
 }
 
 struct PresetSpec {
-  std::string name;
-  std::string access_mode;
-  std::optional<PresetOptions> preset_options;
+  std::string name{};
+  std::string access_mode{};
+  std::optional<PresetOptions> preset_options{};
 };
 template <class V>
 void describe(V& v, PresetSpec& p) {
@@ -75,11 +75,11 @@ void describe(V& v, PresetSpec& p) {
 }
 
 struct DataSource {
-  std::string name;
-  std::vector<std::string> urls;
-  std::optional<json::Object> volume_source;
-  std::string image;
-  std::vector<std::string> image_pull_secrets;
+  std::string name{};
+  std::vector<std::string> urls{};
+  std::optional<json::Object> volume_source{};
+  std::string image{};
+  std::vector<std::string> image_pull_secrets{};
 };
 template <class V>
 void describe(V& v, DataSource& s) {
@@ -93,9 +93,9 @@ void describe(V& v, DataSource& s) {
 }
 
 struct DataDestination {
-  std::optional<json::Object> volume_source;
-  std::string image;
-  std::string image_push_secret;
+  std::optional<json::Object> volume_source{};
+  std::string image{};
+  std::string image_push_secret{};
 };
 template <class V>
 void describe(V& v, DataDestination& d) {
@@ -107,8 +107,8 @@ void describe(V& v, DataDestination& d) {
 }
 
 struct AdapterSpec {
-  std::optional<DataSource> source;
-  std::optional<std::string> strength;
+  std::optional<DataSource> source{};
+  std::optional<std::string> strength{};
 };
 template <class V>
 void describe(V& v, AdapterSpec& a) {
@@ -118,10 +118,10 @@ void describe(V& v, AdapterSpec& a) {
 }
 
 struct InferenceSpec {
-  std::optional<PresetSpec> preset;
-  std::optional<json::Object> pod_template;  ///< `template` in JSON: a PodTemplateSpec.
-  std::string config;
-  std::vector<AdapterSpec> adapters;
+  std::optional<PresetSpec> preset{};
+  std::optional<json::Object> pod_template{};  ///< `template` in JSON: a PodTemplateSpec.
+  std::string config{};
+  std::vector<AdapterSpec> adapters{};
 };
 template <class V>
 void describe(V& v, InferenceSpec& i) {
@@ -134,11 +134,11 @@ void describe(V& v, InferenceSpec& i) {
 }
 
 struct TuningSpec {
-  std::optional<PresetSpec> preset;
-  std::string method;
-  std::string config;
-  std::optional<DataSource> input;
-  std::optional<DataDestination> output;
+  std::optional<PresetSpec> preset{};
+  std::string method{};
+  std::string config{};
+  std::optional<DataSource> input{};
+  std::optional<DataDestination> output{};
 };
 template <class V>
 void describe(V& v, TuningSpec& t) {
@@ -151,10 +151,10 @@ void describe(V& v, TuningSpec& t) {
 }
 
 struct PerformanceMetric {
-  std::string description;
-  std::string value;
-  std::string unit;
-  std::map<std::string, std::string> config;
+  std::string description{};
+  std::string value{};
+  std::string unit{};
+  std::map<std::string, std::string> config{};
 };
 template <class V>
 void describe(V& v, PerformanceMetric& m) {
@@ -165,7 +165,7 @@ void describe(V& v, PerformanceMetric& m) {
 }
 
 struct PerformanceStatus {
-  std::map<std::string, PerformanceMetric> metrics;
+  std::map<std::string, PerformanceMetric> metrics{};
 };
 template <class V>
 void describe(V& v, PerformanceStatus& s) {
@@ -173,11 +173,11 @@ void describe(V& v, PerformanceStatus& s) {
 }
 
 struct WorkspaceStatus {
-  std::vector<std::string> worker_nodes;
-  std::vector<Condition> conditions;
-  std::string state;
+  std::vector<std::string> worker_nodes{};
+  std::vector<Condition> conditions{};
+  std::string state{};
   std::int32_t target_node_count = 0;
-  std::optional<PerformanceStatus> performance;
+  std::optional<PerformanceStatus> performance{};
 };
 template <class V>
 void describe(V& v, WorkspaceStatus& s) {
@@ -191,11 +191,11 @@ void describe(V& v, WorkspaceStatus& s) {
 
 struct Workspace {
   static constexpr ResourceType kType{"kaito.sh", "v1beta1", "workspaces", "Workspace", true};
-  ObjectMeta metadata;
-  ResourceSpec resource;
-  std::optional<InferenceSpec> inference;
-  std::optional<TuningSpec> tuning;
-  WorkspaceStatus status;
+  ObjectMeta metadata{};
+  ResourceSpec resource{};
+  std::optional<InferenceSpec> inference{};
+  std::optional<TuningSpec> tuning{};
+  WorkspaceStatus status{};
 };
 template <class V>
 void describe(V& v, Workspace& w) {
