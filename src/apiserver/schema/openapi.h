@@ -23,7 +23,10 @@ struct OpenApiType {
   json::Object schema;  ///< OpenAPI v3 of the object; empty when unknown.
 };
 
+/// The media type of the protobuf form of `/openapi/v2`; kubectl before 1.25 asks for the second.
 inline constexpr std::string_view kOpenApiV2Protobuf =
+    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+inline constexpr std::string_view kOpenApiV2ProtobufOld =
     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 /// `io.k8s.api.core.v1.Pod`, `sh.kaito.v1beta1.Workspace`.
