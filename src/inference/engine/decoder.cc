@@ -1,0 +1,124 @@
+#include "inference/engine/decoder.h"
+
+#include <fmt/format.h>
+#include <llama.h>
+
+#include <algorithm>
+#include <exception>
+
+#include "base/assert.h"
+
+namespace inference {
+
+using base::Error;
+using base::ErrorCode;
+using base::Result;
+
+namespace {
+
+/// How long a worker thread spins before it sleeps (0-100). Decoding has hundreds of short waits a
+/// token; the default of ggml is kept because other values measured no better.
+constexpr std::uint32_t kPollLevel = 50;
+
+bool asked_to_abort(void* flag) { return static_cast<std::atomic<bool>*>(flag)->load(); }
+
+}  // namespace
+
+Result<std::unique_ptr<Decoder>> Decoder::create(const Model& model, Options options) {
+  std::unique_ptr<Decoder> decoder(new Decoder(model, options));
+  llama_context_params params = llama_context_default_params();
+  params.n_ctx = static_cast<std::uint32_t>(options.cache_tokens);
+  params.n_seq_max = static_cast<std::uint32_t>(options.sequences);
+  params.n_batch = static_cast<std::uint32_t>(options.batch_tokens);
+  params.n_ubatch = params.n_batch;
+  params.n_outputs_max = static_cast<std::uint32_t>(options.outputs);
+  params.n_threads = options.threads;
+  params.n_threads_batch = options.threads;
+  // One buffer for all sequences: prefixes are shared without copying, and any sequence may be
+  // long.
+  params.kv_unified = true;
+  params.no_perf = true;
+  params.abort_callback = asked_to_abort;
+  params.abort_callback_data = &decoder->aborted_;
+  try {
+    decoder->context_ = llama_init_from_model(model.native(), params);
+  } catch (const std::exception& failure) {
+    return Error(ErrorCode::Internal, fmt::format("cannot set up the model: {}", failure.what()));
+  }
+  if (!decoder->context_) {
+    return Error(
+        ErrorCode::Internal,
+        fmt::format("not enough memory for a cache of {} tokens; lower --ctx-size or --parallel",
+                    options.cache_tokens));
+  }
+  if (options.threads > 1) {
+    ggml_threadpool_params pool = ggml_threadpool_params_default(options.threads);
+    pool.poll = kPollLevel;
+    decoder->threads_ = ggml_threadpool_new(&pool);
+    if (!decoder->threads_) return Error(ErrorCode::Internal, "cannot start the compute threads");
+    llama_attach_threadpool(decoder->context_, decoder->threads_, decoder->threads_);
+  }
+  return decoder;
+}
+
+Decoder::Decoder(const Model& model, Options options)
+    : options_(options), vocabulary_size_(model.vocabulary_size()) {
+  batch_ = std::make_unique<llama_batch>(llama_batch_init(options.batch_tokens, 0, 1));
+}
+
+Decoder::~Decoder() {
+  if (context_) llama_free(context_);
+  if (threads_) ggml_threadpool_free(threads_);
+  llama_batch_free(*batch_);
+}
+
+void Decoder::clear_batch() { batch_->n_tokens = 0; }
+
+int Decoder::batch_size() const { return batch_->n_tokens; }
+
+int Decoder::add(TokenId token, int position, SequenceId sequence, Logits logits) {
+  const int place = batch_->n_tokens++;
+  ASSERT(place < options_.batch_tokens);
+  batch_->token[place] = token;
+  batch_->pos[place] = position;
+  batch_->n_seq_id[place] = 1;
+  batch_->seq_id[place][0] = sequence;
+  batch_->logits[place] = logits == Logits::Yes ? 1 : 0;
+  return place;
+}
+
+Result<Decoder::Outcome> Decoder::decode() {
+  int status = 0;
+  try {
+    status = llama_decode(context_, *batch_);
+  } catch (const std::exception& failure) {
+    return Error(ErrorCode::Internal, fmt::format("computing a batch failed: {}", failure.what()));
+  }
+  if (status == 0) return Outcome::Done;
+  if (status == 1) return Outcome::CacheFull;
+  if (status == 2) return Error(ErrorCode::Cancelled, "computing a batch was stopped");
+  return Error(ErrorCode::Internal, fmt::format("computing a batch failed with status {}", status));
+}
+
+std::span<float> Decoder::logits(int place) {
+  float* first = llama_get_logits_ith(context_, place);
+  ASSERT(first != nullptr);
+  return {first, static_cast<std::size_t>(vocabulary_size_)};
+}
+
+void Decoder::truncate(SequenceId sequence, int position) {
+  // Removing a tail always succeeds for attention caches; a recurrent one may only drop everything,
+  // and the scheduler then computes the prompt again.
+  llama_memory_seq_rm(llama_get_memory(context_), sequence, position, -1);
+}
+
+void Decoder::share_prefix(SequenceId from, SequenceId to, int count) {
+  llama_memory_seq_cp(llama_get_memory(context_), from, to, 0, count);
+}
+
+void Decoder::set_threads(int threads) {
+  const int bounded = std::clamp(threads, 1, options_.threads);
+  llama_set_n_threads(context_, bounded, bounded);
+}
+
+}  // namespace inference

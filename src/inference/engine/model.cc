@@ -1,0 +1,225 @@
+#include "inference/engine/model.h"
+
+#include <fmt/format.h>
+#include <llama.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <exception>
+#include <mutex>
+#include <system_error>
+
+#include "base/assert.h"
+#include "inference/engine/chat_template.h"
+#include "inference/engine/llama_log.h"
+
+namespace inference {
+
+using base::Error;
+using base::ErrorCode;
+using base::Result;
+
+namespace {
+
+/// Longest text of one token that is expected; longer ones take a second call.
+constexpr std::size_t kPieceBytes = 128;
+
+std::string token_text(const llama_vocab* vocabulary, llama_token token) {
+  return token == LLAMA_TOKEN_NULL ? std::string() : llama_vocab_get_text(vocabulary, token);
+}
+
+/// Bytes that the tensors named in the file's header need, 0 when the header cannot be read.
+std::uint64_t bytes_promised(const std::string& path) {
+  gguf_init_params params{.no_alloc = true, .ctx = nullptr};
+  gguf_context* file = gguf_init_from_file(path.c_str(), params);
+  if (!file) return 0;
+  std::uint64_t end = 0;
+  for (std::int64_t i = 0; i < gguf_get_n_tensors(file); ++i)
+    end = std::max<std::uint64_t>(end,
+                                  gguf_get_tensor_offset(file, i) + gguf_get_tensor_size(file, i));
+  end += gguf_get_data_offset(file);
+  gguf_free(file);
+  return end;
+}
+
+bool starts_with_magic(const std::string& path) {
+  FILE* file = std::fopen(path.c_str(), "rb");
+  if (!file) return false;
+  char magic[4] = {};
+  const bool match = std::fread(magic, 1, sizeof magic, file) == sizeof magic &&
+                     std::string_view(magic, sizeof magic) == "GGUF";
+  std::fclose(file);
+  return match;
+}
+
+/// Why the loader gave up, in one line.
+Error load_error(const std::string& path, std::uint64_t size, const std::string& reason) {
+  if (!starts_with_magic(path)) {
+    return Error(
+        ErrorCode::Invalid,
+        fmt::format("{} ({} bytes) is not a GGUF file: it does not begin with GGUF", path, size));
+  }
+  if (const std::uint64_t promised = bytes_promised(path); promised > size) {
+    return Error(
+        ErrorCode::Invalid,
+        fmt::format("{} is truncated: its header promises {} bytes, the file has {}; fetch "
+                    "the model again",
+                    path, promised, size));
+  }
+  return Error(ErrorCode::Invalid,
+               fmt::format("{} ({} bytes) cannot be loaded: {}; if the file was altered, fetch the "
+                           "model again",
+                           path, size, reason.empty() ? "unknown reason" : reason));
+}
+
+bool keep_loading(float /*progress*/, void* stop) {
+  return !static_cast<const std::stop_token*>(stop)->stop_requested();
+}
+
+}  // namespace
+
+std::string PromptText::joined() const {
+  std::string all;
+  for (const Part& part : parts) all += part.text;
+  return all;
+}
+
+Result<std::unique_ptr<Model>> Model::load(const std::stop_token& stop, Options options) {
+  const std::string path = options.path.string();
+  std::error_code error;
+  const std::uint64_t size = std::filesystem::file_size(options.path, error);
+  if (error) return base::system_error(fmt::format("reading {}", path), error.value());
+
+  static std::once_flag backend_started;
+  std::call_once(backend_started, [] { llama_backend_init(); });
+  std::unique_ptr<Model> model(new Model);
+  model->log_capture_ = std::make_unique<LlamaLogCapture>(options.log);
+  llama_model_params params = llama_model_default_params();
+  params.load_mode = LLAMA_LOAD_MODE_MMAP;
+  params.check_tensors = options.check_tensors;
+  params.progress_callback = keep_loading;
+  params.progress_callback_user_data = const_cast<std::stop_token*>(&stop);
+  try {
+    model->model_ = llama_model_load_from_file(path.c_str(), params);
+  } catch (const std::exception& failure) {
+    return load_error(path, size, failure.what());
+  }
+  if (!model->model_) {
+    if (stop.stop_requested()) return Error(ErrorCode::Cancelled, "loading the model was stopped");
+    return load_error(path, size, model->log_capture_->last_error());
+  }
+  model->vocabulary_ = llama_model_get_vocab(model->model_);
+  if (llama_vocab_n_tokens(model->vocabulary_) == 0 || !llama_model_has_decoder(model->model_)) {
+    return Error(ErrorCode::Invalid, fmt::format("{} holds no text generation model", path));
+  }
+  model->read_vocabulary();
+  if (options.use_chat_template) TRY(model->load_template());
+  return model;
+}
+
+Model::~Model() {
+  if (model_) llama_model_free(model_);
+}
+
+base::Status Model::load_template() {
+  const char* source = llama_model_chat_template(model_, nullptr);
+  if (!source) return {};
+  chat_template_ = TRY(
+      ChatTemplate::parse(source, {.begin = token_text(vocabulary_, llama_vocab_bos(vocabulary_)),
+                                   .end = token_text(vocabulary_, llama_vocab_eos(vocabulary_))}));
+  return {};
+}
+
+void Model::read_vocabulary() {
+  for (TokenId token = 0; token < vocabulary_size(); ++token) {
+    if (is_end(token)) end_tokens_.push_back(token);
+    const auto attributes = llama_vocab_get_attr(vocabulary_, token);
+    if ((attributes & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED)) == 0) continue;
+    if (std::string text = token_text(vocabulary_, token); !text.empty())
+      markers_.push_back(std::move(text));
+  }
+}
+
+std::string Model::description() const {
+  std::string text(128, '\0');
+  const int length = llama_model_desc(model_, text.data(), text.size());
+  text.resize(static_cast<std::size_t>(std::clamp(length, 0, 127)));
+  return text;
+}
+
+std::string Model::name() const {
+  std::string text(256, '\0');
+  const int length = llama_model_meta_val_str(model_, "general.name", text.data(), text.size());
+  text.resize(static_cast<std::size_t>(std::clamp(length, 0, 255)));
+  return text;
+}
+
+std::uint64_t Model::weights_bytes() const { return llama_model_size(model_); }
+std::uint64_t Model::parameters() const { return llama_model_n_params(model_); }
+int Model::context_tokens() const { return llama_model_n_ctx_train(model_); }
+int Model::vocabulary_size() const { return llama_vocab_n_tokens(vocabulary_); }
+bool Model::is_end(TokenId token) const { return llama_vocab_is_eog(vocabulary_, token); }
+
+void Model::append_tokens(std::vector<TokenId>& out, std::string_view text, bool add_special,
+                          bool parse_special) const {
+  const std::size_t before = out.size();
+  // A token is at least one byte, but for the start and end tokens and a prefixed space.
+  out.resize(before + text.size() + 4);
+  const auto room = static_cast<std::int32_t>(out.size() - before);
+  const std::int32_t count =
+      llama_tokenize(vocabulary_, text.data(), static_cast<std::int32_t>(text.size()),
+                     out.data() + before, room, add_special, parse_special);
+  ASSERT(count >= 0);
+  out.resize(before + static_cast<std::size_t>(count));
+}
+
+std::vector<TokenId> Model::tokenize(std::string_view text, Special special) const {
+  std::vector<TokenId> tokens;
+  append_tokens(tokens, text, special == Special::Add, false);
+  return tokens;
+}
+
+bool Model::forges_marker(const PromptText& prompt) const {
+  return std::any_of(prompt.parts.begin(), prompt.parts.end(), [&](const PromptText::Part& part) {
+    return part.from_user && std::any_of(markers_.begin(), markers_.end(), [&](const auto& marker) {
+             return part.text.find(marker) != std::string::npos;
+           });
+  });
+}
+
+std::vector<TokenId> Model::tokenize(const PromptText& prompt) const {
+  std::vector<TokenId> tokens;
+  if (!forges_marker(prompt)) {
+    const std::string text = prompt.joined();
+    // Templates that begin with the start token would get it twice.
+    const std::string begin = token_text(vocabulary_, llama_vocab_bos(vocabulary_));
+    append_tokens(tokens, text, begin.empty() || !text.starts_with(begin), true);
+    return tokens;
+  }
+  // A user's text that spells a marker is cut out and read as plain text.
+  append_tokens(tokens, "", true, true);
+  for (const PromptText::Part& part : prompt.parts)
+    append_tokens(tokens, part.text, false, !part.from_user);
+  return tokens;
+}
+
+void Model::append_piece(std::string& out, TokenId token, Special special) const {
+  char buffer[kPieceBytes];
+  const bool show = special == Special::Add;
+  const std::int32_t length =
+      llama_token_to_piece(vocabulary_, token, buffer, sizeof buffer, 0, show);
+  if (length >= 0) {
+    out.append(buffer, static_cast<std::size_t>(length));
+    return;
+  }
+  const std::size_t before = out.size();
+  out.resize(before + static_cast<std::size_t>(-length));
+  llama_token_to_piece(vocabulary_, token, out.data() + before, -length, 0, show);
+}
+
+Result<PromptText> Model::render_chat(std::span<const ChatMessage> messages) const {
+  if (!chat_template_) return Error(ErrorCode::Invalid, "this model has no chat template");
+  return chat_template_->render(messages);
+}
+
+}  // namespace inference

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/guarded.h"
+#include "base/log.h"
+#include "base/queue.h"
+#include "base/result.h"
+#include "inference/engine/decoder.h"
+#include "inference/engine/model.h"
+#include "inference/scheduler/fair_queue.h"
+#include "inference/scheduler/generation.h"
+#include "inference/scheduler/plan.h"
+#include "inference/scheduler/serving_metrics.h"
+#include "inference/scheduler/thread_tuner.h"
+
+namespace inference {
+
+/// Computes answers for many requests at once: every step takes one token of each running answer
+/// and a piece of the waiting prompts into one batch. One thread, started by `start`, owns the
+/// decoder; `submit` may be called from any.
+///
+/// When the cache is full, caches of idle slots go first; then the youngest request is put back and
+/// computed again later (its reader notices a pause only).
+class Scheduler {
+ public:
+  struct Options {
+    int context_tokens = 4096;  ///< Prompt and answer of one request.
+    std::size_t max_queue = 256;
+    int prompt_tokens_beside_answers = 128;
+    bool tune_threads = true;
+  };
+  struct Deps {
+    const Model& model;
+    Decoder& decoder;
+    ServingMetrics& metrics;
+    base::Clock& clock;
+    base::Logger log;
+  };
+  Scheduler(Options options, Deps deps);
+  /// Cancels what runs.
+  ~Scheduler();
+
+  int context_tokens() const { return options_.context_tokens; }
+
+  /// Errors: Invalid when the prompt leaves no room for an answer; Throttled (with retry_after)
+  /// when the queue is full.
+  base::Result<std::shared_ptr<Generation>> submit(GenerationRequest request);
+
+  void start();
+  /// One batch. False when there was nothing to do. For the thread and for tests.
+  bool step();
+
+ private:
+  struct Job;
+  struct Slot;
+
+  void run(const std::stop_token& stop);
+  void drop_cancelled();
+  void admit();
+  bool has_room_for(const Job& job) const;
+  std::unique_ptr<Job> next_job();
+  void begin(std::unique_ptr<Job> job, const Placement& placement);
+  std::vector<BatchPart> plan() const;
+  void fill_batch(const std::vector<BatchPart>& parts);
+  bool decode(const std::vector<BatchPart>& parts);
+  bool make_room();
+  void advance(const std::vector<BatchPart>& parts);
+  void take_token(Slot& slot, int place);
+  std::optional<FinishReason> end_of(const Job& job, TokenId token) const;
+  void finish(Slot& slot, FinishReason reason);
+  void report(const Job& job, FinishReason reason) const;
+  void fail_running(const base::Error& error);
+  void update_gauges();
+  Slot& slot(int index);
+
+  Options options_;
+  Deps deps_;
+  ThreadTuner tuner_;
+  std::vector<Slot> slots_;
+  std::deque<std::unique_ptr<Job>> put_back_;  ///< Before the queue.
+  SamplerScratch scratch_;
+  std::uint64_t uses_ = 0;
+  base::Guarded<FairQueue<std::unique_ptr<Job>>> waiting_;
+  base::Queue<bool> wake_{1};
+  std::jthread thread_;  // Last: it uses everything above.
+};
+
+}  // namespace inference
