@@ -428,6 +428,7 @@ TEST(HttpClient, RefusesRequestsThatCannotBeSent) {
 
 TEST(HttpClient, IgnoresTheEnvironmentsProxyUnlessTold) {
   const auto server = serve(echo);
+  for (const char* exception : {"no_proxy", "NO_PROXY"}) ::unsetenv(exception);
   ::setenv("http_proxy", "http://127.0.0.1:1", 1);
   EXPECT_TRUE(connect()->send(bounded(), request_for("GET", url_of(*server, "/"))));
   HttpClient::Options options;
