@@ -11,17 +11,17 @@
 namespace apiserver {
 
 struct PodLogRequest {
-  std::string ns;
-  std::string pod;
-  std::string uid;
-  std::string container;
+  std::string ns{};
+  std::string pod{};
+  std::string uid{};
+  std::string container{};
   bool follow = false;
   bool previous = false;    ///< The container's run before the present one.
   bool timestamps = false;  ///< Start each line with its RFC 3339 time.
-  std::optional<std::int64_t> tail_lines;
-  std::optional<std::int64_t> since_seconds;
-  std::string since_time;  ///< RFC 3339; "" for no bound.
-  std::optional<std::int64_t> limit_bytes;
+  std::optional<std::int64_t> tail_lines{};
+  std::optional<std::int64_t> since_seconds{};
+  std::string since_time{};  ///< RFC 3339; "" for no bound.
+  std::optional<std::int64_t> limit_bytes{};
 };
 
 /// Where the output of containers comes from; called on request threads, several at once.

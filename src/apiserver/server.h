@@ -24,22 +24,22 @@ namespace apiserver {
 class Server {
  public:
   struct Options {
-    std::filesystem::path data_dir;  ///< Made with mode 0700 when absent; holds `store.db`.
+    std::filesystem::path data_dir{};  ///< Made with mode 0700 when absent; holds `store.db`.
     std::string address = "127.0.0.1";
-    std::uint16_t port = 0;    ///< 0 lets the system choose.
-    std::string tls_cert_pem;  ///< Empty: plain HTTP.
-    std::string tls_key_pem;
-    std::string client_ca_pem;  ///< Client certificates of this authority are users by their CN.
-    std::map<std::string, std::string> tokens;  ///< Bearer token to user name.
-    bool anonymous_admin = false;               ///< Anybody may do everything: for tests.
+    std::uint16_t port = 0;      ///< 0 lets the system choose.
+    std::string tls_cert_pem{};  ///< Empty: plain HTTP.
+    std::string tls_key_pem{};
+    std::string client_ca_pem{};  ///< Client certificates of this authority are users by their CN.
+    std::map<std::string, std::string> tokens{};  ///< Bearer token to user name.
+    bool anonymous_admin = false;                 ///< Anybody may do everything: for tests.
     std::string service_cidr = "127.64.0.0/10";
     std::size_t max_connections = 1024;
     std::size_t watch_history_events = 10'000;
     /// In-process admission; Mutate and Validate hooks run in this order.
-    std::vector<AdmissionRegistration> admission;
+    std::vector<AdmissionRegistration> admission{};
     PodLogs* pod_logs = nullptr;         ///< Must outlive the server; none: `kubectl logs` fails.
     const base::Clock* clock = nullptr;  ///< Must outlive the server; none: the real one.
-    base::Logger log;
+    base::Logger log{};
   };
 
   /// Opens the store and serves at once. Errors: AlreadyExists when another process uses `data_dir`

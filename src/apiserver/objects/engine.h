@@ -36,24 +36,24 @@ struct WriteOptions {
 };
 
 struct WriteOutcome {
-  ObjectRef object;  ///< In the storage version; never null.
+  ObjectRef object{};  ///< In the storage version; never null.
   bool created = false;
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings{};
 };
 
 enum class Propagation { Default, Background, Foreground, Orphan };
 
 struct DeleteOptions {
-  std::optional<std::int64_t> grace_seconds;
-  std::string uid;               ///< Precondition; "" for none.
-  std::string resource_version;  ///< Precondition; "" for none.
+  std::optional<std::int64_t> grace_seconds{};
+  std::string uid{};               ///< Precondition; "" for none.
+  std::string resource_version{};  ///< Precondition; "" for none.
   Propagation propagation = Propagation::Default;
   bool dry_run = false;
-  std::string user;
+  std::string user{};
 };
 
 struct DeleteOutcome {
-  ObjectRef object;  ///< The last state.
+  ObjectRef object{};  ///< The last state.
   bool removed = false;
 };
 

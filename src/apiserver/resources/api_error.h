@@ -13,9 +13,9 @@ struct ResourceDefinition;
 
 /// One mistake in a request: `FieldValueInvalid`, `Invalid value: "x": must be ...`, `spec.count`.
 struct Cause {
-  std::string reason;
-  std::string message;
-  std::string field;
+  std::string reason{};
+  std::string message{};
+  std::string field{};
 };
 inline Cause invalid_field(std::string field, std::string message) {
   return {"FieldValueInvalid", "Invalid value: " + std::move(message), std::move(field)};
@@ -33,12 +33,12 @@ inline Cause forbidden_field(std::string field, std::string message) {
 struct [[nodiscard]] ApiError {
   int code = 500;
   std::string reason = "InternalError";
-  std::string message;
-  std::string group;  ///< details.group
-  std::string kind;   ///< details.kind: a plural, or a Kind for Invalid.
-  std::string name;
-  std::string uid;
-  std::vector<Cause> causes;
+  std::string message{};
+  std::string group{};  ///< details.group
+  std::string kind{};   ///< details.kind: a plural, or a Kind for Invalid.
+  std::string name{};
+  std::string uid{};
+  std::vector<Cause> causes{};
   int retry_after_seconds = 0;
 
   /// The metav1.Status document.

@@ -24,8 +24,8 @@ using Revision = std::uint64_t;
 /// One version of an object: the document and its text. Immutable, shared by readers and watchers.
 struct StoredObject {
   Revision revision = 0;
-  json::Value value;
-  std::string text;
+  json::Value value{};
+  std::string text{};
 };
 using ObjectRef = std::shared_ptr<const StoredObject>;
 
@@ -35,18 +35,18 @@ enum class ChangeType { Added, Modified, Deleted };
 struct Change {
   ChangeType type = ChangeType::Added;
   Revision revision = 0;
-  std::string resource;
-  api::ObjectKey key;
-  ObjectRef object;
-  ObjectRef previous;  ///< None for Added.
+  std::string resource{};
+  api::ObjectKey key{};
+  ObjectRef object{};
+  ObjectRef previous{};  ///< None for Added.
 };
 using ChangeRef = std::shared_ptr<const Change>;
 
 /// What one watch sees of a resource; empty members do not restrict.
 struct WatchScope {
-  std::string resource;
-  std::string ns;
-  std::string name;
+  std::string resource{};
+  std::string ns{};
+  std::string name{};
   bool covers(const Change& change) const {
     return change.resource == resource && (ns.empty() || change.key.ns == ns) &&
            (name.empty() || change.key.name == name);
@@ -84,7 +84,7 @@ class Watcher {
 /// The objects of one resource (and namespace) at one revision, ordered by namespace and name.
 struct Snapshot {
   Revision revision = 0;
-  std::vector<ObjectRef> objects;
+  std::vector<ObjectRef> objects{};
 };
 
 /// All objects of the control plane: durable in SQLite, served from memory. One revision counter
@@ -93,7 +93,7 @@ struct Snapshot {
 class Store {
  public:
   struct Options {
-    std::filesystem::path path;               ///< The database file; its folder must exist.
+    std::filesystem::path path{};             ///< The database file; its folder must exist.
     std::size_t history_events = 10'000;      ///< Changes kept for watches that resume.
     std::size_t watcher_queue_events = 8192;  ///< Lag at which a watcher is cut off.
   };
@@ -138,10 +138,10 @@ class Store {
  private:
   using Objects = std::map<api::ObjectKey, ObjectRef>;
   struct State {
-    std::map<std::string, Objects, std::less<>> resources;
+    std::map<std::string, Objects, std::less<>> resources{};
     std::deque<ChangeRef> history;
     Revision compacted = 0;  ///< Watches may start from here on.
-    std::map<std::string, std::vector<std::weak_ptr<Watcher>>, std::less<>> watchers;
+    std::map<std::string, std::vector<std::weak_ptr<Watcher>>, std::less<>> watchers{};
   };
   struct Writer;
 
