@@ -1,0 +1,313 @@
+#include "apps/kaito/model_command.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <stop_token>
+
+#include "apps/kaito/model_pull.h"
+#include "apps/kaito/registry_access.h"
+#include "apps/kaito/transfer_display.h"
+#include "base/context.h"
+#include "base/signals.h"
+#include "model/catalog/catalog.h"
+#include "model/gguf/gguf.h"
+#include "oci/failure.h"
+#include "oci/limits.h"
+#include "oci/model_image.h"
+
+namespace kaito {
+
+using base::Error;
+using base::ErrorCode;
+using base::Result;
+using base::Status;
+
+ModelExit model_exit_of(const Error& error) {
+  if (oci::is_disk_full(error)) return ModelExit::DiskFull;
+  if (oci::is_digest_mismatch(error)) return ModelExit::Altered;
+  if (error.http_status() == 404) return ModelExit::NotFound;
+  switch (error.code()) {
+    case ErrorCode::Cancelled:
+      return ModelExit::Interrupted;
+    case ErrorCode::Unavailable:
+    case ErrorCode::Throttled:
+    case ErrorCode::Timeout:
+      return ModelExit::Unreachable;
+    default:
+      return ModelExit::Failed;
+  }
+}
+
+namespace {
+
+struct ImportOptions {
+  std::string file;
+  std::string name;
+  std::string registry;
+  std::string tag;
+};
+
+int exit_with(const Status& status) {
+  if (status) return 0;
+  const ModelExit exit = model_exit_of(status.error());
+  if (exit == ModelExit::Interrupted) {
+    fmt::print(stderr, "interrupted; run the same command again to go on\n");
+  } else {
+    (void)fail(status.error());
+  }
+  return static_cast<int>(exit);
+}
+
+/// `SmolLM2-135M.Q4_1.gguf` -> `smollm2-135m.q4_1`: what may stand in an image's name.
+std::string name_from_file(const std::filesystem::path& file) {
+  std::string name;
+  for (const char c : file.stem().string()) {
+    const char low = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    const bool word = (low >= 'a' && low <= 'z') || (low >= '0' && low <= '9');
+    if (word) {
+      name += low;
+    } else if (!name.empty() && name.back() != '-' && name.back() != '.' && name.back() != '_') {
+      name += low == '.' || low == '_' ? low : '-';
+    }
+  }
+  while (!name.empty() && (name.back() == '-' || name.back() == '.' || name.back() == '_'))
+    name.pop_back();
+  return name;
+}
+
+Result<oci::Reference> import_reference(const Session& session, const ImportOptions& options) {
+  std::string name = options.name.empty() ? name_from_file(options.file) : options.name;
+  std::string tag = options.tag.empty() ? "latest" : options.tag;
+  if (const model::Preset* preset = model::find_preset(name)) {
+    name = preset->name;
+    if (options.tag.empty()) tag = preset->tag;
+  }
+  const std::string registry =
+      options.registry.empty() ? TRY(running_registry(session)) : options.registry;
+  return base::with_context(
+      oci::Reference::parse(fmt::format("{}/kaito-{}:{}", registry, name, tag)),
+      "choose another --name, --tag or --registry");
+}
+
+Status import_model(const base::Context& ctx, const Session& session,
+                    const ImportOptions& options) {
+  const model::GgufInfo info =
+      TRY(base::with_context(model::read_gguf_info(options.file), options.file));
+  const oci::Reference ref = TRY(import_reference(session, options));
+  std::error_code error;
+  const auto size = std::filesystem::file_size(options.file, error);
+  fmt::print("{:<9} {}: {}, {}, {} parameters, context {} tokens, {}\n", "model", options.file,
+             info.architecture, info.quantization, oci::format_param_size(info.parameters),
+             info.context_tokens, oci::format_bytes(error ? 0 : size));
+  std::fflush(stdout);
+
+  oci::ModelPackOptions pack;
+  pack.name = ref.repository.substr(ref.repository.rfind('/') + 1)
+                  .substr(std::string_view("kaito-").size());
+  pack.title = info.name;
+  pack.family = info.architecture;
+  pack.param_size = oci::format_param_size(info.parameters);
+  pack.quantization = info.quantization;
+  const auto packed = [&] {
+    TransferDisplay display("reading");
+    return oci::pack_model(ctx, options.file, pack, display.callback());
+  }();
+  if (!packed) return packed.error();
+  const auto client = TRY(make_registry_client());
+  const auto pushed = [&] {
+    TransferDisplay display("pushing");
+    return oci::push_model(ctx, *client, ref, *packed, display.callback());
+  }();
+  if (!pushed) return Error(pushed.error()).context(fmt::format("pushing to {}", ref.domain));
+  fmt::print("{}\n", ref.with_digest(pushed->digest).text());
+  return {};
+}
+
+Status list_models(const base::Context& ctx, const Session& session, const std::string& chosen) {
+  const std::string domain = chosen.empty() ? TRY(running_registry(session)) : chosen;
+  const auto client = TRY(make_registry_client());
+  const auto repositories = TRY(client->list_repositories(ctx, domain));
+  fmt::print("{:<48} {:<16} {:<14} {:>10}  {}\n", "NAME", "TAG", "DIGEST", "SIZE", "FORMAT");
+  for (const std::string& repository : repositories) {
+    oci::Reference ref;
+    ref.domain = domain;
+    ref.repository = repository;
+    const auto tags = TRY(client->list_tags(ctx, ref));
+    for (const std::string& tag : tags) {
+      ref.tag = tag;
+      const auto image = oci::inspect_model(ctx, *client, ref);
+      if (image) {
+        const std::string_view format =
+            image->manifest.artifact_type == oci::media_type::kModelManifest ? "modelpack"
+                                                                             : "artifact";
+        fmt::print("{:<48} {:<16} {:<14} {:>10}  {}\n", repository, tag,
+                   image->reference.digest->short_hex(), oci::format_bytes(image->total_bytes()),
+                   format);
+      } else {
+        TRY(ctx.check());
+        fmt::print("{:<48} {:<16} {:<14} {:>10}  {}\n", repository, tag, "-", "-",
+                   image.error().message());
+      }
+    }
+  }
+  return {};
+}
+
+Status inspect_file(const std::string& file) {
+  const model::GgufInfo info = TRY(base::with_context(model::read_gguf_info(file), file));
+  fmt::print(
+      "file           {}\nformat         GGUF version {}\narchitecture   {}\nname           "
+      "{}\nparameters     {}\nquantization   {}\ncontext        {} tokens\nchat template  "
+      "{}\ntensors        {}\n",
+      file, info.version, info.architecture, info.name, info.parameters, info.quantization,
+      info.context_tokens, info.has_chat_template ? "yes" : "no", info.tensor_count);
+  return {};
+}
+
+Status inspect_image(const base::Context& ctx, const oci::Reference& ref) {
+  const auto client = TRY(make_registry_client());
+  const oci::ModelImage image = TRY(oci::inspect_model(ctx, *client, ref));
+  fmt::print("reference      {}\nartifact type  {}\nsize           {}\n", image.reference.text(),
+             image.manifest.effective_artifact_type(), oci::format_bytes(image.total_bytes()));
+  for (const oci::ModelFile& file : image.files)
+    fmt::print("file           {}  {}  {}  {}\n", file.path, oci::format_bytes(file.blob.bytes()),
+               file.blob.media_type, file.blob.digest.text());
+  if (image.manifest.config.media_type != oci::media_type::kModelConfig) return {};
+  const std::string config =
+      TRY(client->get_blob(ctx, image.reference, image.manifest.config, oci::kMaxConfigBytes));
+  const auto document = TRY(base::with_context(json::parse(config), "model config"));
+  fmt::print("config         {}\n", json::dump_pretty(document));
+  return {};
+}
+
+/// Removes the tag, and the manifest with it when no other tag names it.
+Status remove_model(const base::Context& ctx, oci::Reference ref) {
+  const auto client = TRY(make_registry_client());
+  const oci::Descriptor found = TRY(client->resolve(ctx, ref));
+  if (!ref.digest) {
+    const auto tags = TRY(client->list_tags(ctx, ref));
+    bool shared = false;
+    for (const std::string& tag : tags) {
+      if (tag == ref.tag) continue;
+      oci::Reference other = ref;
+      other.tag = tag;
+      shared = shared || TRY(client->resolve(ctx, other)).digest == found.digest;
+    }
+    if (!shared) ref.digest = found.digest;
+  }
+  TRY(client->delete_manifest(ctx, ref));
+  fmt::print("removed {}\n", ref.text());
+  return {};
+}
+
+/// Runs `work` so that SIGINT and SIGTERM end it in a state that can be resumed.
+int run_interruptible(const std::function<int(const base::Context&)>& work) {
+  std::stop_source stop;
+  const base::SignalWatcher watcher([&](int) { stop.request_stop(); });
+  return work(base::Context(stop.get_token()));
+}
+
+void add_import(CLI::App& model, Session& session) {
+  CLI::App* command =
+      model.add_subcommand("import", "Pack a GGUF file as a model image and push it to a registry");
+  const auto options = std::make_shared<ImportOptions>();
+  command->add_option("FILE", options->file, "GGUF file")->required();
+  command->add_option("--name", options->name,
+                      "Preset or name of the model (default: from the file's name)");
+  command->add_option("--registry", options->registry,
+                      "HOST:PORT of the registry (default: the one of `kaito up`)");
+  command->add_option("--tag", options->tag,
+                      "Tag of the image (default: the preset's, else latest)");
+  add_data_dir_option(*command, session);
+  command->callback([&session, options] {
+    session.run = [&session, options] {
+      return run_interruptible([&](const base::Context& ctx) {
+        return exit_with(import_model(ctx, session, *options));
+      });
+    };
+  });
+}
+
+void add_pull(CLI::App& model, Session& session) {
+  CLI::App* command =
+      model.add_subcommand("pull", "Download a model image into a folder, once per node");
+  const auto options = std::make_shared<PullOptions>();
+  command->add_option("REF", options->reference, "Model image: REGISTRY/NAME:TAG")->required();
+  command->add_option("--store", options->store, "Folder of the node's store, shared by all pulls")
+      ->required();
+  command->add_option("--output", options->output, "Folder that gets the model's files")
+      ->required();
+  command->footer(
+      "Exit codes: 0 done, 2 usage, 3 not found, 4 digest mismatch, 5 disk full, 6 registry "
+      "unreachable, 1 other.\nA transfer that was interrupted goes on where it stopped.");
+  command->callback([&session, options] {
+    session.run = [options] {
+      return run_interruptible(
+          [&](const base::Context& ctx) { return pull_model_image(ctx, *options); });
+    };
+  });
+}
+
+void add_reference_command(CLI::App& model, Session& session, const std::string& name,
+                           const std::string& help,
+                           Status (*work)(const base::Context&, const Session&,
+                                          const std::string&)) {
+  CLI::App* command = model.add_subcommand(name, help);
+  const auto reference = std::make_shared<std::string>();
+  command
+      ->add_option(name == "inspect" ? "FILE|REF" : "REF", *reference,
+                   "Model image: [REGISTRY/]NAME[:TAG|@DIGEST]")
+      ->required();
+  add_data_dir_option(*command, session);
+  command->callback([&session, reference, work] {
+    session.run = [&session, reference, work] {
+      return run_interruptible(
+          [&](const base::Context& ctx) { return exit_with(work(ctx, session, *reference)); });
+    };
+  });
+}
+
+void add_list(CLI::App& model, Session& session) {
+  CLI::App* command = model.add_subcommand("list", "List the images of a registry");
+  const auto registry = std::make_shared<std::string>();
+  command->add_option("--registry", *registry,
+                      "HOST:PORT of the registry (default: the one of `kaito up`)");
+  add_data_dir_option(*command, session);
+  command->callback([&session, registry] {
+    session.run = [&session, registry] {
+      return run_interruptible([&](const base::Context& ctx) {
+        return exit_with(list_models(ctx, session, *registry));
+      });
+    };
+  });
+}
+
+}  // namespace
+
+void add_model_commands(CLI::App& app, Session& session) {
+  CLI::App* model =
+      app.add_subcommand("model", "Model files as images: import, pull, list, inspect, rm");
+  model->require_subcommand(1);
+  add_import(*model, session);
+  add_pull(*model, session);
+  add_list(*model, session);
+  add_reference_command(
+      *model, session, "inspect", "Show what a GGUF file or a model image is",
+      [](const base::Context& ctx, const Session& s, const std::string& text) -> Status {
+        std::error_code error;
+        if (std::filesystem::is_regular_file(text, error)) return inspect_file(text);
+        return inspect_image(ctx, TRY(local_reference(s, text)));
+      });
+  add_reference_command(
+      *model, session, "rm", "Delete a model image from its registry",
+      [](const base::Context& ctx, const Session& s, const std::string& text) -> Status {
+        return remove_model(ctx, TRY(local_reference(s, text)));
+      });
+}
+
+}  // namespace kaito
