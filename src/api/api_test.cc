@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -10,37 +9,13 @@
 #include "api/core/quantity.h"
 #include "api/crd.h"
 #include "api/meta.h"
-#include "api/workspace/validate.h"
-#include "api/workspace/workspace.h"
 #include "base/file.h"
 #include "json/yaml.h"
 
 namespace api {
 namespace {
 
-using testing::Contains;
-using testing::Field;
-using testing::HasSubstr;
-
 const std::filesystem::path kRoot = KAITO_SOURCE_DIR;
-
-ValidationDeps deps() {
-  return {.byo = false,
-          .is_preset =
-              [](std::string_view name) {
-                return name == "phi-3-mini-4k-instruct" || name == "phi-3-mini-128k-instruct";
-              },
-          .is_instance_type = [](std::string_view name) { return name.starts_with("Standard_N"); }};
-}
-
-Workspace valid_workspace() {
-  Workspace workspace;
-  workspace.metadata.name = "w";
-  workspace.resource.instance_type = "Standard_NC6s_v3";
-  workspace.resource.label_selector.match_labels = {{"apps", "phi-3"}};
-  workspace.inference.emplace().preset.emplace().name = "phi-3-mini-4k-instruct";
-  return workspace;
-}
 
 TEST(Quantity, ParsesWhatKubernetesParses) {
   EXPECT_EQ(*quantity_bytes("64Mi"), 64 << 20);
@@ -149,73 +124,6 @@ TEST(Selector, KnowsItsOperators) {
   EXPECT_FALSE(*matches(one("DoesNotExist", {}), labels));
   EXPECT_FALSE(matches(one("Like", {"1"}), labels));
   EXPECT_TRUE(*matches(LabelSelector{}, labels));
-}
-
-TEST(Validate, AcceptsAGoodWorkspace) {
-  EXPECT_TRUE(validate_create(valid_workspace(), deps()).empty());
-}
-
-TEST(Validate, AcceptsTheGuidesExamples) {
-  for (const auto& entry : std::filesystem::directory_iterator(kRoot / "examples/guide")) {
-    const auto documents = json::parse_yaml(*base::read_file(entry.path()));
-    ASSERT_TRUE(documents) << entry.path();
-    for (const json::YamlDocument& document : *documents) {
-      auto decoded = json::decode_strict<Workspace>(document.value);
-      EXPECT_TRUE(decoded.errors.empty())
-          << entry.path() << ": " << json::to_string(decoded.errors);
-      const auto errors = validate_create(decoded.value, deps());
-      EXPECT_TRUE(errors.empty()) << entry.path() << ": " << json::to_string(errors);
-    }
-  }
-}
-
-TEST(Validate, NamesEveryMistakeAtOnce) {
-  Workspace workspace = valid_workspace();
-  workspace.metadata.name = "Not.A.Label";
-  workspace.resource.count = 0;
-  workspace.resource.instance_type = "m5.large";
-  workspace.inference->preset->name = "nobody-knows";
-  workspace.inference->adapters.resize(2);
-  workspace.inference->adapters[1].source.emplace().name = "b";
-  workspace.inference->adapters[1].strength = "1.5";
-  std::vector<std::string> paths;
-  for (const auto& error : validate_create(workspace, deps())) paths.push_back(error.path);
-  EXPECT_THAT(paths, testing::UnorderedElementsAre(
-                         "metadata.name", "resource.count", "resource.instanceType",
-                         "inference.preset.name", "inference.adapters[0].source",
-                         "inference.adapters[1].source", "inference.adapters[1].strength"));
-}
-
-TEST(Validate, NeedsExactlyOnePurpose) {
-  Workspace workspace = valid_workspace();
-  workspace.inference.reset();
-  EXPECT_THAT(
-      validate_create(workspace, deps()),
-      Contains(Field(&json::FieldError::message, HasSubstr("needs `inference` or `tuning`"))));
-}
-
-TEST(Validate, BringYourOwnNodesHaveNoInstanceType) {
-  ValidationDeps byo = deps();
-  byo.byo = true;
-  EXPECT_THAT(validate_create(valid_workspace(), byo),
-              Contains(Field(&json::FieldError::path, "resource.instanceType")));
-  Workspace workspace = valid_workspace();
-  workspace.resource.instance_type.clear();
-  EXPECT_TRUE(validate_create(workspace, byo).empty());
-}
-
-TEST(Validate, SomeFieldsNeverChange) {
-  const Workspace before = valid_workspace();
-  Workspace after = before;
-  after.resource.instance_type = "Standard_NC24ads_A100_v4";
-  after.inference->preset->name = "phi-3-mini-128k-instruct";
-  after.resource.label_selector.match_labels["apps"] = "other";
-  std::vector<std::string> paths;
-  for (const auto& error : validate_update(before, after, deps())) paths.push_back(error.path);
-  EXPECT_THAT(paths, testing::UnorderedElementsAre("resource.instanceType", "inference.preset",
-                                                   "resource.labelSelector"));
-  after.metadata.deletion_timestamp = "2026-11-24T00:00:00Z";
-  EXPECT_TRUE(validate_update(before, after, deps()).empty());
 }
 
 // config/crd is what `kubectl apply -f config/crd` installs; KAITO_UPDATE_GOLDEN=1 rewrites it.
