@@ -21,6 +21,8 @@ inline constexpr std::size_t kMaxExpandedEntries = 8192;
 inline constexpr std::chrono::milliseconds kStartTimeout{20'000};
 /// How long a finished shim may take to vanish.
 inline constexpr std::chrono::milliseconds kReapTimeout{10'000};
+/// What containers get to end by themselves when the agent ends.
+inline constexpr std::chrono::milliseconds kShutdownGrace{2'000};
 /// A termination message and the log lines that stand in for it (as kubelet).
 inline constexpr std::size_t kMaxTerminationMessageBytes = 4096;
 inline constexpr std::size_t kMaxTerminationLogBytes = 2048;

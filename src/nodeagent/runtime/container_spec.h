@@ -30,6 +30,7 @@ enum class Isolation {
 
 /// Everything the shim needs to run one container once. Travels as JSON over a file descriptor.
 struct ContainerSpec {
+  std::string id;  ///< Unique name of this run; the runtime makes one up when it is "".
   std::string hostname;
   std::vector<std::string> argv;  ///< Never empty; argv[0] is a path or found in PATH of `env`.
   std::vector<std::string> env;   ///< `NAME=value`
@@ -48,6 +49,7 @@ struct ContainerSpec {
 template <class V>
 void describe(V& v, ContainerSpec& s) {
   using json::Presence;
+  v.field("id", s.id, Presence::Optional, "Name of the run.");
   v.field("hostname", s.hostname, Presence::Optional, "Host name.");
   v.field("argv", s.argv, Presence::Required, "Program and arguments.");
   v.field("env", s.env, Presence::Optional, "Environment.");

@@ -222,6 +222,19 @@ ProcessRuntime::~ProcessRuntime() {
   state_->thread.join();
   std::map<std::string, Container> left;
   state_->table.with([&](Table& t) { left.swap(t.containers); });
+  for (const auto& [id, container] : left) {
+    // Whoever does not listen any more has ended.
+    if (container.control && !send_message(container.control->get(),
+                                           ControlRequest{.type = "signal", .signal = SIGTERM}))
+      continue;
+  }
+  const auto until = std::chrono::steady_clock::now() + kShutdownGrace;
+  for (const auto& [id, container] : left) {
+    const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(
+        until - std::chrono::steady_clock::now());
+    pollfd fd{container.pidfd.get(), POLLIN, 0};
+    ::poll(&fd, 1, static_cast<int>(std::max<long long>(wait.count(), 0)));
+  }
   for (auto& [id, container] : left) container.control.reset();
   for (auto& [id, container] : left) {
     pollfd fd{container.pidfd.get(), POLLIN, 0};
@@ -258,7 +271,7 @@ base::Result<std::string> ProcessRuntime::start(const base::Context& ctx, const 
     return started.error();
   }
   container.on_exit = std::move(on_exit);
-  const std::string id = base::random_uuid();
+  const std::string id = spec.id.empty() ? base::random_uuid() : spec.id;
   state_->table.with([&](Table& t) { t.containers.emplace(id, std::move(container)); });
   state_->notify();
   return id;
