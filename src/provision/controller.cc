@@ -3,134 +3,169 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
-#include "api/core/pod.h"
 #include "provision/labels.h"
+#include "provision/registration.h"
 
 namespace provision {
-namespace {
 
+using base::Error;
 using base::ErrorCode;
+using base::Result;
 using base::Status;
+using kube::PatchType;
+using kube::Requeue;
 
-constexpr auto kRemovalPoll = std::chrono::seconds(5);
-
-bool has_finalizer(const api::ObjectMeta& metadata) {
-  return std::find(metadata.finalizers.begin(), metadata.finalizers.end(), kTerminationFinalizer) != metadata.finalizers.end();
-}
-
-json::Array finalizers_with(const api::ObjectMeta& metadata, bool ours) {
-  json::Array list;
-  for (const std::string& name : metadata.finalizers) {
-    if (name != kTerminationFinalizer) list.emplace_back(json::String(name));
-  }
-  if (ours) list.emplace_back(json::String(kTerminationFinalizer));
-  return list;
-}
-
-Status ignore_not_found(Status status) {
-  if (!status && status.error().code() == ErrorCode::NotFound) return {};
-  return status;
-}
-
-}  // namespace
-
-base::Result<kube::Requeue> ClaimController::reconcile(const base::Context& ctx, const api::ObjectKey& key) {
-  const std::optional<Claim> claim = deps_.observer.claim(key.name);
-  if (!claim) {
-    TRY(collect(ctx, key.name));
-    return kube::Requeue::none();
-  }
+Result<Requeue> ClaimController::reconcile(const base::Context& ctx, const api::ObjectKey& key) {
+  std::optional<Claim> claim = deps_.observer.claim(key.name);
+  if (!claim) return collect(ctx, key.name);
+  if (!is_managed(*claim)) return Requeue::none();
   if (claim->metadata.deleting()) return finalize(ctx, *claim);
   TRY(ensure_finalizer(ctx, *claim));
 
-  Progress progress;
-  const auto node = deps_.observer.node(claim->metadata.name);
-  const bool was_registered = !claim->status.node_name.empty();
-  if (was_registered && !node) {
-    // The copy may lag; the server knows.
-    const auto live = kube::get<api::Node>(ctx, deps_.client, {"", claim->status.node_name});
-    if (!live && live.error().code() == ErrorCode::NotFound) {
-      deps_.events.record({claim_type(claim->kind), claim->metadata.key(), claim->metadata.uid}, kube::EventType::Warning, "NodeGone",
-                          fmt::format("node {} was deleted; this claim ends with it", claim->status.node_name));
-      TRY(ignore_not_found(deps_.client.remove(ctx, claim_type(claim->kind), claim->metadata.key())));
-      return kube::Requeue::none();
-    }
+  const std::optional<Progress> progress = TRY(advance(ctx, *claim));
+  if (!progress) return Requeue::none();
+  const api::NodeClaimStatus status =
+      compute_status(*claim, *progress, base::format_rfc3339(deps_.clock.now()));
+  if (const auto* step = find_step(*claim, status, "Initialized"); step && step->status == "True") {
+    TRY(mark_initialized(ctx, *progress));
   }
-  if (claim->status.provider_id.empty() || !node) {
-    const auto request = to_request(*claim);
-    auto launched = request ? deps_.cloud.create(ctx, *request) : base::Result<Instance>(request.error());
-    if (launched) {
-      progress.instance = *std::move(launched);
-    } else {
-      progress.launch_error = launched.error();
-    }
-  } else {
-    progress.instance = Instance{claim->status.provider_id, claim->metadata.name, claim->status.image_id, claim->status.capacity, false};
+  TRY(write_status(ctx, *claim, status));
+  // A wrong claim stays wrong; anything else is tried again.
+  if (progress->launch_error && progress->launch_error->code() != ErrorCode::Invalid) {
+    return *progress->launch_error;
   }
-  progress.node = node.get();
-  TRY(write_status(ctx, *claim, compute_status(*claim, progress, base::format_rfc3339(deps_.clock.now()))));
-  if (node && is_node_ready(*node) && !node->metadata.labels.contains(std::string(kLabelInitialized))) {
-    const json::Object patch{{"metadata", json::Object{{"labels", json::Object{{kLabelInitialized, "true"}}}}}};
-    TRY(deps_.client.patch(ctx, api::Node::kType, {"", node->metadata.name}, kube::PatchType::Merge, patch));
-  }
-  if (progress.launch_error && progress.launch_error->code() != ErrorCode::Invalid) return *progress.launch_error;
-  return kube::Requeue::none();
+  return Requeue::none();
 }
 
-Status ClaimController::ensure_finalizer(const base::Context& ctx, const Claim& claim) {
-  if (has_finalizer(claim.metadata)) return {};
-  const json::Object patch{{"metadata", json::Object{{"finalizers", finalizers_with(claim.metadata, true)}, {"resourceVersion", json::String(claim.metadata.resource_version)}}}};
-  TRY(deps_.client.patch(ctx, claim_type(claim.kind), claim.metadata.key(), kube::PatchType::Merge, patch));
+Result<std::optional<Progress>> ClaimController::advance(const base::Context& ctx,
+                                                         const Claim& claim) {
+  Progress progress;
+  const std::string& provider_id = claim.status.provider_id;
+  auto nodes =
+      provider_id.empty() ? Observer::Nodes() : deps_.observer.nodes_with_provider_id(provider_id);
+  if (!nodes.empty()) {
+    progress.instance = Instance{.provider_id = provider_id,
+                                 .claim_name = claim.metadata.name,
+                                 .image_id = claim.status.image_id,
+                                 .capacity = claim.status.capacity};
+  } else {
+    const bool was_registered = !claim.status.node_name.empty();
+    auto found = provider_id.empty() ? Result<Instance>(Error(ErrorCode::NotFound, "not launched"))
+                                     : deps_.cloud.get(ctx, provider_id);
+    if (found) {
+      progress.instance = *std::move(found);
+    } else if (found.error().code() != ErrorCode::NotFound) {
+      return std::move(found).error().context("looking for the machine");
+    } else if (was_registered) {
+      TRY(end_claim(ctx, claim, "InstanceGone",
+                    fmt::format("the machine of node {} is gone; this claim ends with it",
+                                claim.status.node_name)));
+      return std::optional<Progress>();
+    } else {
+      TRY(launch(ctx, claim, progress));
+    }
+    if (progress.instance) {
+      nodes = deps_.observer.nodes_with_provider_id(progress.instance->provider_id);
+    }
+  }
+  progress.nodes = nodes.size();
+  if (nodes.size() != 1) return std::optional<Progress>(std::move(progress));
+  progress.node = nodes.front();
+  if (progress.node->metadata.deleting()) {
+    TRY(end_claim(ctx, claim, "NodeDeleted",
+                  fmt::format("node {} is being deleted; this claim ends with it",
+                              progress.node->metadata.name)));
+    return std::optional<Progress>();
+  }
+  TRY(register_node(ctx, claim, progress));
+  return std::optional<Progress>(std::move(progress));
+}
+
+Status ClaimController::launch(const base::Context& ctx, const Claim& claim, Progress& progress) {
+  const auto request = to_request(claim);
+  auto launched = request ? deps_.cloud.create(ctx, *request) : Result<Instance>(request.error());
+  if (launched) {
+    progress.instance = *std::move(launched);
+    return {};
+  }
+  const Error& error = launched.error();
+  if (error.code() == ErrorCode::Cancelled) return error;
+  progress.launch_error = error;
+  const api::Condition* known = find_step(claim, claim.status, "Launched");
+  if (!known || known->message != error.message()) {
+    deps_.events.record(reference(claim), kube::EventType::Warning, "LaunchFailed",
+                        error.message());
+  }
   return {};
 }
 
-Status ClaimController::write_status(const base::Context& ctx, const Claim& claim, const api::NodeClaimStatus& wanted) {
-  const json::Value encoded = json::encode(wanted);
+Status ClaimController::register_node(const base::Context& ctx, const Claim& claim,
+                                      Progress& progress) {
+  const auto request = to_request(claim);
+  if (!request) return {};  // The claim was registered when it was right; its spec cannot change.
+  const auto patch = plan_registration(claim, *request, *progress.node);
+  if (!patch) return {};
+  const json::Value patched = TRY(
+      base::with_context(deps_.client.patch(ctx, api::Node::kType, progress.node->metadata.key(),
+                                            PatchType::Merge, *patch),
+                         "registering the node"));
+  progress.node = std::make_shared<const api::Node>(TRY(json::decode<api::Node>(patched)));
+  return {};
+}
+
+Status ClaimController::mark_initialized(const base::Context& ctx, const Progress& progress) {
+  const auto patch = plan_initialization(*progress.node);
+  if (!patch) return {};
+  TRY(base::with_context(deps_.client.patch(ctx, api::Node::kType, progress.node->metadata.key(),
+                                            PatchType::Merge, *patch),
+                         "marking the node as initialized"));
+  return {};
+}
+
+Status ClaimController::ensure_finalizer(const base::Context& ctx, Claim& claim) {
+  if (has_finalizer(claim.metadata)) return {};
+  const json::Value patched = TRY(base::with_context(
+      deps_.client.patch(ctx, claim_type(claim.kind), claim.metadata.key(), PatchType::Merge,
+                         finalizer_patch(claim.metadata, true)),
+      "adding the finalizer"));
+  claim.metadata.resource_version = json::find_string(patched, "metadata.resourceVersion");
+  return {};
+}
+
+Status ClaimController::write_status(const base::Context& ctx, const Claim& claim,
+                                     const api::NodeClaimStatus& wanted) {
+  json::Value encoded = json::encode(wanted);
   if (json::equal(encoded, json::encode(claim.status))) return {};
+  // Conditions are a list: a status computed from an old version must not replace a newer one.
+  const json::Object patch{
+      {"metadata",
+       json::Object{{"resourceVersion", json::String(claim.metadata.resource_version)}}},
+      {"status", std::move(encoded)}};
   kube::WriteOptions options;
   options.subresource = "status";
-  TRY(base::with_context(deps_.client.patch(ctx, claim_type(claim.kind), claim.metadata.key(), kube::PatchType::Merge, json::Object{{"status", encoded}}, options),
+  TRY(base::with_context(deps_.client.patch(ctx, claim_type(claim.kind), claim.metadata.key(),
+                                            PatchType::Merge, patch, options),
                          "writing the status"));
   return {};
 }
 
-Status ClaimController::collect(const base::Context& ctx, const std::string& name) {
-  const auto node = deps_.observer.node(name);
-  if (!node || !node->metadata.labels.contains(std::string(kLabelClaim)) || node->metadata.deleting()) return {};
-  return ignore_not_found(deps_.cloud.remove(ctx, node->spec.provider_id));
+/// Deletes the claim; its finalizer then cleans up.
+Status ClaimController::end_claim(const base::Context& ctx, const Claim& claim,
+                                  std::string_view reason, std::string_view message) {
+  deps_.events.record(reference(claim), kube::EventType::Warning, reason, message);
+  kube::DeleteOptions options;
+  options.uid = claim.metadata.uid;
+  const Status removed =
+      deps_.client.remove(ctx, claim_type(claim.kind), claim.metadata.key(), options);
+  if (!removed && removed.error().code() != ErrorCode::NotFound) return removed;
+  return {};
 }
 
-/// True once no pod is left on the node.
-base::Result<bool> ClaimController::drain(const base::Context& ctx, const api::Node& node) {
-  const auto& taints = node.spec.taints;
-  const bool tainted = std::any_of(taints.begin(), taints.end(), [](const api::Taint& t) { return t.key == kDisruptedTaint; });
-  if (!tainted) {
-    std::vector<api::Taint> wanted = taints;
-    wanted.push_back({.key = std::string(kDisruptedTaint), .value = "", .effect = "NoSchedule", .time_added = ""});
-    const json::Object patch{{"spec", json::Object{{"unschedulable", true}, {"taints", json::write_value(wanted)}}}};
-    TRY(deps_.client.patch(ctx, api::Node::kType, {"", node.metadata.name}, kube::PatchType::Merge, patch));
-  }
-  const auto pods = deps_.observer.pods_on(node.metadata.name);
-  for (const api::ObjectKey& pod : pods) TRY(ignore_not_found(kube::remove<api::Pod>(ctx, deps_.client, pod)));
-  return pods.empty();
-}
-
-base::Result<kube::Requeue> ClaimController::finalize(const base::Context& ctx, const Claim& claim) {
-  if (!has_finalizer(claim.metadata)) return kube::Requeue::none();
-  if (const auto node = deps_.observer.node(claim.metadata.name); node && !node->metadata.deleting()) {
-    const bool empty = TRY(drain(ctx, *node));
-    if (!empty) return kube::Requeue::after(kRemovalPoll);  // The pods' ends are events too.
-  }
-  if (!claim.status.provider_id.empty()) {
-    const Status removed = deps_.cloud.remove(ctx, claim.status.provider_id);
-    if (removed) return kube::Requeue::after(kRemovalPoll);
-    if (removed.error().code() != ErrorCode::NotFound) return removed.error();
-  }
-  const json::Object patch{{"metadata", json::Object{{"finalizers", finalizers_with(claim.metadata, false)}}}};
-  auto released = deps_.client.patch(ctx, claim_type(claim.kind), claim.metadata.key(), kube::PatchType::Merge, patch);
-  if (!released && released.error().code() != ErrorCode::NotFound) return std::move(released).error();
-  return kube::Requeue::none();
+kube::ObjectReference ClaimController::reference(const Claim& claim) const {
+  return {claim_type(claim.kind), claim.metadata.key(), claim.metadata.uid};
 }
 
 }  // namespace provision

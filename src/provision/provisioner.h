@@ -14,7 +14,8 @@ namespace provision {
 /// The running provisioner: local copies of claims and nodes, and the claim controller.
 class Provisioner {
  public:
-  using MakeCloud = std::function<std::unique_ptr<CloudProvider>(kube::Client&, kube::EventRecorder&)>;
+  using MakeCloud =
+      std::function<std::unique_ptr<CloudProvider>(kube::Client&, kube::EventRecorder&)>;
   struct Deps {
     kube::Client& client;
     const base::Clock& clock;
@@ -34,7 +35,9 @@ class Provisioner {
   std::unique_ptr<Parts> parts_;
 };
 
-/// Whether the server knows a resource type (its CRD is installed). Errors: those of a list other than NotFound.
-base::Result<bool> has_resource(const base::Context& ctx, kube::Client& client, const api::ResourceType& type);
+/// Whether the server knows a resource type (its CRD is installed). Errors: those of a list other
+/// than NotFound.
+base::Result<bool> has_resource(const base::Context& ctx, kube::Client& client,
+                                const api::ResourceType& type);
 
 }  // namespace provision

@@ -105,7 +105,8 @@ class Controller {
   std::vector<std::jthread> workers_;
 };
 
-/// Starts informers, waits until all are synced, starts controllers; stops in reverse.
+/// Starts informers, waits until all are synced, starts controllers; stops in reverse. What was
+/// added must live until `stop`, which also forgets it: a manager runs once.
 class Manager {
  public:
   explicit Manager(base::Logger log) : log_(std::move(log)) {}

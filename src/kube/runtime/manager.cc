@@ -23,6 +23,8 @@ base::Status Manager::start(const base::Context& ctx, std::chrono::milliseconds 
 void Manager::stop() {
   for (Controller* controller : std::views::reverse(controllers_)) controller->stop();
   for (Reflector* informer : std::views::reverse(informers_)) informer->stop();
+  controllers_.clear();
+  informers_.clear();
 }
 
 }  // namespace kube

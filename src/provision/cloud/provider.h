@@ -18,8 +18,8 @@ struct InstanceRequest {
   std::string claim_api_version;
   std::string claim_kind;
   std::string instance_type;
-  std::map<std::string, std::string> labels;
-  std::vector<api::Taint> taints;
+  std::map<std::string, std::string> labels;  ///< Of the claim, and its single-valued requirements.
+  std::vector<api::Taint> taints;             ///< With the startup taints.
 };
 
 /// A machine of the cloud.
@@ -31,14 +31,18 @@ struct Instance {
   bool simulated_gpu = false;  ///< Announces GPUs that the machine does not have.
 };
 
-/// A cloud, as five functions. All may be called again with the same arguments at any time.
+/// A cloud, as five functions. All may be called from several threads, and again with the same
+/// arguments at any time. The machine registers itself: sooner or later there is a Node whose
+/// `spec.providerID` is that of the instance.
 class CloudProvider {
  public:
   virtual ~CloudProvider() = default;
   /// Starts the machine for a claim, or finds the one that was started.
-  /// Errors: Invalid when the cloud has no such instance type (waiting does not help), Throttled or Unavailable
-  /// when it has none free for now, Unauthorized or Forbidden.
-  virtual base::Result<Instance> create(const base::Context& ctx, const InstanceRequest& request) = 0;
+  /// Errors: Invalid when the cloud has no such instance type (waiting does not help), Throttled or
+  /// Unavailable when it has none free for now, Unauthorized or Forbidden, Conflict when the name
+  /// is taken by something else.
+  virtual base::Result<Instance> create(const base::Context& ctx,
+                                        const InstanceRequest& request) = 0;
   /// Begins to end a machine; success while it is ending. Errors: NotFound once it is gone.
   virtual base::Status remove(const base::Context& ctx, const std::string& provider_id) = 0;
   /// Errors: NotFound.
