@@ -46,6 +46,9 @@ std::span<const Preset> presets();
 /// none.
 const Preset* find_preset(std::string_view name);
 
+/// The name that an unknown one was probably meant to be; "" when nothing is near.
+std::string_view suggest_preset(std::string_view name);
+
 /// `REGISTRY/kaito-NAME:TAG`, or `kaito-NAME:TAG` for an empty registry.
 std::string image_reference(const Preset& preset, std::string_view registry);
 

@@ -161,21 +161,32 @@ struct TensorSummary {
   std::map<std::string_view, std::uint64_t> elements_by_type;
 };
 
-base::Status read_tensor(Reader& reader, TensorSummary& summary) {
-  const std::string_view name = TRY(reader.string(kMaxKeyBytes));
+base::Result<std::uint64_t> read_elements(Reader& reader, std::string_view name) {
+  constexpr std::uint64_t kMaxElements = std::uint64_t{1} << 50;
   const auto dimensions = TRY(reader.number<std::uint32_t>());
-  if (dimensions == 0 || dimensions > kMaxDimensions)
+  if (dimensions == 0 || dimensions > kMaxDimensions) {
     return Error(ErrorCode::Invalid, fmt::format("tensor {} has {} dimensions", name, dimensions));
+  }
   std::uint64_t elements = 1;
   for (std::uint32_t i = 0; i < dimensions; ++i) {
     const auto extent = TRY(reader.number<std::uint64_t>());
     if (extent == 0 || __builtin_mul_overflow(elements, extent, &elements) ||
-        elements > (std::uint64_t{1} << 50)) {
+        elements > kMaxElements) {
       return Error(ErrorCode::Invalid, fmt::format("tensor {} has an impossible shape", name));
     }
   }
+  return elements;
+}
+
+base::Status read_tensor(Reader& reader, std::uint64_t alignment, TensorSummary& summary) {
+  const std::string_view name = TRY(reader.string(kMaxKeyBytes));
+  const std::uint64_t elements = TRY(read_elements(reader, name));
   const auto type_id = TRY(reader.number<std::uint32_t>());
   const auto offset = TRY(reader.number<std::uint64_t>());
+  if (offset % alignment != 0) {
+    return Error(ErrorCode::Invalid,
+                 fmt::format("tensor {} does not start at a multiple of {}", name, alignment));
+  }
   const TensorType* type = find_type(type_id);
   if (!type)
     return Error(ErrorCode::Invalid,
@@ -192,52 +203,81 @@ base::Status read_tensor(Reader& reader, TensorSummary& summary) {
   return {};
 }
 
-}  // namespace
+using Metadata = std::map<std::string_view, MetadataValue>;
 
-base::Result<GgufInfo> parse_gguf(std::string_view bytes, std::uint64_t file_bytes) {
-  if (!bytes.starts_with("GGUF"))
-    return Error(ErrorCode::Invalid, "not a GGUF file: it does not begin with 'GGUF'");
-  Reader reader(bytes, file_bytes);
-  TRY(reader.take(4));
-  GgufInfo info;
-  info.version = TRY(reader.number<std::uint32_t>());
-  if (info.version < 2 || info.version > 3)
-    return Error(ErrorCode::Invalid,
-                 fmt::format("GGUF version {} is not supported (2 and 3 are)", info.version));
-  info.tensor_count = TRY(reader.number<std::uint64_t>());
-  info.metadata_count = TRY(reader.number<std::uint64_t>());
-  if (info.tensor_count > kMaxTensors || info.metadata_count > kMaxMetadata)
-    return Error(ErrorCode::Invalid, "altered: the header counts are impossible");
-  std::uint64_t alignment = kDefaultAlignment;
-  std::map<std::string_view, MetadataValue> metadata;
-  for (std::uint64_t i = 0; i < info.metadata_count; ++i) {
+base::Result<Metadata> read_metadata(Reader& reader, std::uint64_t count) {
+  Metadata metadata;
+  for (std::uint64_t i = 0; i < count; ++i) {
     const std::string_view key = TRY(reader.string(kMaxKeyBytes));
-    metadata[key] = TRY(read_value(reader));
+    const MetadataValue value = TRY(read_value(reader));
+    if (!metadata.emplace(key, value).second) {
+      return Error(ErrorCode::Invalid, fmt::format("altered: the key {} appears twice", key));
+    }
   }
-  info.architecture = metadata["general.architecture"].text;
-  info.name = metadata["general.name"].text;
-  info.context_tokens = metadata[info.architecture + ".context_length"].number;
-  info.has_chat_template = !metadata["tokenizer.chat_template"].text.empty();
-  if (metadata.contains("general.alignment")) alignment = metadata["general.alignment"].number;
-  if (alignment == 0 || !std::has_single_bit(alignment) || alignment > (1 << 20))
-    return Error(ErrorCode::Invalid, "altered: the alignment is impossible");
+  return metadata;
+}
 
-  TensorSummary tensors;
-  for (std::uint64_t i = 0; i < info.tensor_count; ++i) TRY(read_tensor(reader, tensors));
-  info.parameters = tensors.parameters;
+std::string_view most_used_type(const TensorSummary& tensors) {
+  std::string_view type;
   std::uint64_t most = 0;
   for (const auto& [name, elements] : tensors.elements_by_type) {
     if (elements > most) {
       most = elements;
-      info.quantization = name;
+      type = name;
     }
   }
+  return type;
+}
+
+}  // namespace
+
+base::Result<GgufInfo> parse_gguf(std::string_view bytes, std::uint64_t file_bytes) {
+  constexpr std::string_view kMagic = "GGUF";
+  constexpr std::uint64_t kMaxAlignment = 1 << 20;
+  if (!bytes.starts_with(kMagic)) {
+    return Error(ErrorCode::Invalid, "not a GGUF file: it does not begin with 'GGUF'");
+  }
+  Reader reader(bytes, file_bytes);
+  TRY(reader.take(kMagic.size()));
+  GgufInfo info;
+  info.version = TRY(reader.number<std::uint32_t>());
+  if (info.version < 2 || info.version > 3) {
+    return Error(ErrorCode::Invalid,
+                 fmt::format("GGUF version {} is not supported (2 and 3 are)", info.version));
+  }
+  info.tensor_count = TRY(reader.number<std::uint64_t>());
+  info.metadata_count = TRY(reader.number<std::uint64_t>());
+  if (info.tensor_count > kMaxTensors || info.metadata_count > kMaxMetadata) {
+    return Error(ErrorCode::Invalid, "altered: the header counts are impossible");
+  }
+  Metadata metadata = TRY(read_metadata(reader, info.metadata_count));
+  info.architecture = metadata["general.architecture"].text;
+  if (info.architecture.empty()) {
+    return Error(ErrorCode::Invalid, "altered: general.architecture is missing");
+  }
+  info.name = metadata["general.name"].text;
+  info.context_tokens = metadata[info.architecture + ".context_length"].number;
+  info.has_chat_template = !metadata["tokenizer.chat_template"].text.empty();
+  const std::uint64_t alignment = metadata.contains("general.alignment")
+                                      ? metadata["general.alignment"].number
+                                      : kDefaultAlignment;
+  if (!std::has_single_bit(alignment) || alignment > kMaxAlignment) {
+    return Error(ErrorCode::Invalid, "altered: the alignment is impossible");
+  }
+  TensorSummary tensors;
+  for (std::uint64_t i = 0; i < info.tensor_count; ++i) {
+    TRY(read_tensor(reader, alignment, tensors));
+  }
+  info.parameters = tensors.parameters;
+  info.quantization = most_used_type(tensors);
   const std::uint64_t data_start = (reader.offset() + alignment - 1) / alignment * alignment;
-  if (__builtin_add_overflow(data_start, tensors.end, &info.data_end))
+  if (__builtin_add_overflow(data_start, tensors.end, &info.data_end)) {
     return Error(ErrorCode::Invalid, "altered: the tensors lie beyond any file");
-  if (file_bytes < info.data_end)
+  }
+  if (file_bytes < info.data_end) {
     return Error(ErrorCode::Invalid,
                  fmt::format("truncated: {} bytes expected, {} found", info.data_end, file_bytes));
+  }
   return info;
 }
 
