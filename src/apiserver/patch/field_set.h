@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,15 +30,15 @@ class FieldSet {
   const FieldSet* find(std::string_view element) const;
 
   void add_self() { member_ = true; }
+  /// The node of one path element, made when absent.
   FieldSet& child(std::string_view element);
-  void remove_child(std::string_view element);
+  /// Drops nodes that hold no member.
+  void drop_empty_children();
 
   FieldSet union_with(const FieldSet& other) const;
   FieldSet intersection(const FieldSet& other) const;
   /// The fields of this set that are not members of `other`.
   FieldSet difference(const FieldSet& other) const;
-  /// Like difference, and everything below a member of `other` goes too.
-  FieldSet recursive_difference(const FieldSet& other) const;
 
   /// Every member as people read it: `.spec.containers[name="a"].image`.
   std::vector<std::string> paths() const;
@@ -45,7 +46,6 @@ class FieldSet {
   friend bool operator==(const FieldSet&, const FieldSet&) = default;
 
  private:
-  void drop_empty_children();
   void collect_paths(const std::string& prefix, std::vector<std::string>& out) const;
 
   bool member_ = false;
@@ -62,11 +62,13 @@ struct FieldChanges {
 /// Either value may be null for "absent".
 FieldChanges compare_fields(const json::Value* before, const json::Value* after, SchemaNode schema);
 
-/// The path elements of a list's items in order; nothing when the list is atomic, or when elements
-/// miss their keys or repeat one another, so that it must be treated as atomic.
-std::vector<std::string> list_elements(const json::Array& list, SchemaNode schema, bool& granular);
+/// The path elements of a list's items in order. Nothing when the list must be treated as atomic:
+/// its schema says so, or elements miss their keys or repeat one another.
+std::optional<std::vector<std::string>> list_elements(const json::Array& list, SchemaNode schema);
 
 /// `f:KEY`.
 std::string field_element(std::string_view key);
+/// A path element as people read it: `.spec`, `[name="a"]`, `[="x"]`.
+std::string shown_element(std::string_view element);
 
 }  // namespace apiserver

@@ -44,9 +44,9 @@ void write_managed_fields(json::Value& object, std::vector<ManagedEntry> entries
 
 /// `after` with `metadata.managedFields` brought up to date for a plain write (create, update or
 /// patch): fields that changed belong to the manager, removed ones to nobody; entries that do not
-/// change keep their time. `before` is nothing when the object is new. The entries are taken from
-/// `after` when it has the key (an empty list clears them, as in Kubernetes), else from `before`.
-/// Fields of bookkeeping in `metadata` are never owned. Both documents are in the request's
+/// change keep their time. `before` is nothing when the object is new. The entries of `after` count
+/// when it has any, else those of `before`; `[{}]` ends the tracking until the next apply, as in
+/// Kubernetes. Bookkeeping in `metadata` is never owned. Both documents are in the request's
 /// version.
 json::Value update_managed_fields(const std::optional<json::Value>& before, json::Value after,
                                   const FieldManager& writer, const json::Object& schema);
