@@ -217,6 +217,12 @@ base::Result<Metadata> read_metadata(Reader& reader, std::uint64_t count) {
   return metadata;
 }
 
+/// The value of `key`; empty and 0 when it is missing.
+MetadataValue find(const Metadata& metadata, std::string_view key) {
+  const auto found = metadata.find(key);
+  return found == metadata.end() ? MetadataValue{} : found->second;
+}
+
 std::string_view most_used_type(const TensorSummary& tensors) {
   std::string_view type;
   std::uint64_t most = 0;
@@ -250,16 +256,16 @@ base::Result<GgufInfo> parse_gguf(std::string_view bytes, std::uint64_t file_byt
   if (info.tensor_count > kMaxTensors || info.metadata_count > kMaxMetadata) {
     return Error(ErrorCode::Invalid, "altered: the header counts are impossible");
   }
-  Metadata metadata = TRY(read_metadata(reader, info.metadata_count));
-  info.architecture = metadata["general.architecture"].text;
+  const Metadata metadata = TRY(read_metadata(reader, info.metadata_count));
+  info.architecture = find(metadata, "general.architecture").text;
   if (info.architecture.empty()) {
     return Error(ErrorCode::Invalid, "altered: general.architecture is missing");
   }
-  info.name = metadata["general.name"].text;
-  info.context_tokens = metadata[info.architecture + ".context_length"].number;
-  info.has_chat_template = !metadata["tokenizer.chat_template"].text.empty();
+  info.name = find(metadata, "general.name").text;
+  info.context_tokens = find(metadata, info.architecture + ".context_length").number;
+  info.has_chat_template = !find(metadata, "tokenizer.chat_template").text.empty();
   const std::uint64_t alignment = metadata.contains("general.alignment")
-                                      ? metadata["general.alignment"].number
+                                      ? find(metadata, "general.alignment").number
                                       : kDefaultAlignment;
   if (!std::has_single_bit(alignment) || alignment > kMaxAlignment) {
     return Error(ErrorCode::Invalid, "altered: the alignment is impossible");
