@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "api/core/pod.h"
+#include "api/core/unread.h"
 #include "api/meta.h"
 
 /// apps/v1 StatefulSet and ControllerRevision.
@@ -54,6 +55,7 @@ struct StatefulSetSpec {
   std::optional<std::int32_t> revision_history_limit{};
   std::int32_t min_ready_seconds = 0;
   std::optional<PvcRetentionPolicy> persistent_volume_claim_retention_policy{};
+  Unread unread{};
 };
 template <class V>
 void describe(V& v, StatefulSetSpec& s) {
@@ -73,6 +75,7 @@ void describe(V& v, StatefulSetSpec& s) {
           "Seconds ready before available.");
   v.field("persistentVolumeClaimRetentionPolicy", s.persistent_volume_claim_retention_policy,
           Presence::Optional, "What becomes of claims.");
+  v.field("ordinals", s.unread, Presence::Optional, "Where numbering starts.");
 }
 
 struct StatefulSetStatus {
@@ -85,6 +88,7 @@ struct StatefulSetStatus {
   std::string current_revision{};
   std::string update_revision{};
   std::optional<std::int32_t> collision_count{};
+  Unread unread{};
 };
 template <class V>
 void describe(V& v, StatefulSetStatus& s) {
@@ -101,6 +105,7 @@ void describe(V& v, StatefulSetStatus& s) {
   v.field("currentRevision", s.current_revision, Presence::Optional, "Revision of the older pods.");
   v.field("updateRevision", s.update_revision, Presence::Optional, "Revision of the newer pods.");
   v.field("collisionCount", s.collision_count, Presence::Optional, "Name clashes of revisions.");
+  v.field("conditions", s.unread, Presence::Optional, "Where it stands.");
 }
 
 struct StatefulSet {

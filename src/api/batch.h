@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "api/core/pod.h"
+#include "api/core/unread.h"
 #include "api/meta.h"
 
 /// batch/v1 Job.
@@ -23,6 +24,7 @@ struct JobSpec {
   std::string completion_mode{};
   std::optional<bool> suspend{};
   std::optional<json::Object> pod_failure_policy{};
+  Unread unread{};
 };
 template <class V>
 void describe(V& v, JobSpec& s) {
@@ -41,6 +43,11 @@ void describe(V& v, JobSpec& s) {
   v.field("completionMode", s.completion_mode, Presence::Optional, "NonIndexed or Indexed.");
   v.field("suspend", s.suspend, Presence::Optional, "Whether it rests.");
   v.field("podFailurePolicy", s.pod_failure_policy, Presence::Optional, "How failures count.");
+  v.field("backoffLimitPerIndex", s.unread, Presence::Optional, "Failures allowed for one index.");
+  v.field("managedBy", s.unread, Presence::Optional, "Who runs the job.");
+  v.field("maxFailedIndexes", s.unread, Presence::Optional, "Failed indexes allowed.");
+  v.field("podReplacementPolicy", s.unread, Presence::Optional, "When a pod is replaced.");
+  v.field("successPolicy", s.unread, Presence::Optional, "When it counts as a success.");
 }
 
 struct JobCondition {
@@ -72,6 +79,7 @@ struct JobStatus {
   std::int32_t failed = 0;
   std::optional<std::int32_t> ready{};
   std::optional<json::Object> uncounted_terminated_pods{};
+  Unread unread{};
 };
 template <class V>
 void describe(V& v, JobStatus& s) {
@@ -86,6 +94,9 @@ void describe(V& v, JobStatus& s) {
   v.field("ready", s.ready, Presence::Optional, "Pods that are ready.");
   v.field("uncountedTerminatedPods", s.uncounted_terminated_pods, Presence::Optional,
           "Ended pods not yet counted.");
+  v.field("completedIndexes", s.unread, Presence::Optional, "Indexes that succeeded.");
+  v.field("failedIndexes", s.unread, Presence::Optional, "Indexes that failed.");
+  v.field("terminating", s.unread, Presence::Optional, "Pods on their way out.");
 }
 
 struct Job {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "api/core/unread.h"
 #include "api/meta.h"
 
 /// coordination.k8s.io/v1 Lease.
@@ -15,6 +16,7 @@ struct LeaseSpec {
   Time acquire_time{};
   Time renew_time{};
   std::optional<std::int32_t> lease_transitions{};
+  Unread unread{};
 };
 template <class V>
 void describe(V& v, LeaseSpec& s) {
@@ -27,6 +29,8 @@ void describe(V& v, LeaseSpec& s) {
           {.format = "date-time"});
   v.field("leaseTransitions", s.lease_transitions, Presence::Optional,
           "How often it changed hands.");
+  v.field("preferredHolder", s.unread, Presence::Optional, "Who should hold it.");
+  v.field("strategy", s.unread, Presence::Optional, "How the holder is chosen.");
 }
 
 struct Lease {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "api/core/references.h"
+#include "api/core/unread.h"
 #include "api/meta.h"
 
 /// core/v1 Event.
@@ -32,6 +33,7 @@ struct Event {
   std::string type{};
   std::string reporting_component{};
   std::string reporting_instance{};
+  Unread unread{};
 };
 template <class V>
 void describe(V& v, Event& e) {
@@ -50,6 +52,10 @@ void describe(V& v, Event& e) {
   v.field("reportingComponent", e.reporting_component, Presence::Optional,
           "Controller that reports.");
   v.field("reportingInstance", e.reporting_instance, Presence::Optional, "Its instance.");
+  v.field("action", e.unread, Presence::Optional, "What was done about it.");
+  v.field("eventTime", e.unread, Presence::Optional, "When it was first seen.");
+  v.field("related", e.unread, Presence::Optional, "Another object it is about.");
+  v.field("series", e.unread, Presence::Optional, "How it repeated.");
 }
 
 }  // namespace api

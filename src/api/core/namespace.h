@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "api/core/unread.h"
 #include "api/meta.h"
 
 /// core/v1 Namespace and ServiceAccount.
@@ -19,10 +20,12 @@ void describe(V& v, NamespaceSpec& s) {
 
 struct NamespaceStatus {
   std::string phase{};
+  Unread unread{};
 };
 template <class V>
 void describe(V& v, NamespaceStatus& s) {
   v.field("phase", s.phase, Presence::Optional, "Active or Terminating.");
+  v.field("conditions", s.unread, Presence::Optional, "What holds its end back.");
 }
 
 struct Namespace {
@@ -42,11 +45,16 @@ void describe(V& v, Namespace& n) {
 struct ServiceAccount {
   static constexpr ResourceType kType{"", "v1", "serviceaccounts", "ServiceAccount", true};
   ObjectMeta metadata{};
+  Unread unread{};
 };
 template <class V>
 void describe(V& v, ServiceAccount& a) {
   v.type("An identity for pods.");
   describe_root(v, a);
+  v.field("automountServiceAccountToken", a.unread, Presence::Optional,
+          "Whether pods mount its token.");
+  v.field("imagePullSecrets", a.unread, Presence::Optional, "Secrets for pulling images.");
+  v.field("secrets", a.unread, Presence::Optional, "Secrets that pods may use.");
 }
 
 }  // namespace api

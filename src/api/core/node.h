@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "api/core/quantity.h"
+#include "api/core/unread.h"
 #include "api/meta.h"
 
 /// core/v1 Node: a machine that runs pods.
@@ -33,6 +34,7 @@ struct NodeSpec {
   std::string provider_id{};
   bool unschedulable = false;
   std::vector<Taint> taints{};
+  Unread unread{};
 };
 template <class V>
 void describe(V& v, NodeSpec& s) {
@@ -40,6 +42,9 @@ void describe(V& v, NodeSpec& s) {
   v.field("providerID", s.provider_id, Presence::Optional, "The machine in its cloud's terms.");
   v.field("unschedulable", s.unschedulable, Presence::Optional, "Takes no new pods.");
   v.field("taints", s.taints, Presence::Optional, "What keeps pods away.", {.list_type = "atomic"});
+  v.field("configSource", s.unread, Presence::Optional, "Not used any more.");
+  v.field("externalID", s.unread, Presence::Optional, "Not used any more.");
+  v.field("podCIDRs", s.unread, Presence::Optional, "Addresses of its pods.");
 }
 
 struct NodeCondition {
@@ -83,6 +88,7 @@ struct NodeSystemInfo {
   std::string kube_proxy_version{};
   std::string operating_system{};
   std::string architecture{};
+  Unread unread{};
 };
 template <class V>
 void describe(V& v, NodeSystemInfo& i) {
@@ -97,6 +103,7 @@ void describe(V& v, NodeSystemInfo& i) {
   v.field("kubeProxyVersion", i.kube_proxy_version, Presence::Required, "Version of the proxy.");
   v.field("operatingSystem", i.operating_system, Presence::Required, "linux.");
   v.field("architecture", i.architecture, Presence::Required, "amd64, arm64, ...");
+  v.field("swap", i.unread, Presence::Optional, "Swap space.");
 }
 
 struct NodeStatus {
@@ -106,6 +113,7 @@ struct NodeStatus {
   std::vector<NodeCondition> conditions{};
   std::vector<NodeAddress> addresses{};
   std::optional<NodeSystemInfo> node_info{};
+  Unread unread{};
 };
 template <class V>
 void describe(V& v, NodeStatus& s) {
@@ -116,6 +124,14 @@ void describe(V& v, NodeStatus& s) {
           {.merge_key = "type"});
   v.field("addresses", s.addresses, Presence::Optional, "How to reach it.", {.merge_key = "type"});
   v.field("nodeInfo", s.node_info, Presence::Optional, "What it is.");
+  v.field("config", s.unread, Presence::Optional, "Not used any more.");
+  v.field("daemonEndpoints", s.unread, Presence::Optional, "Ports of its agent.");
+  v.field("declaredFeatures", s.unread, Presence::Optional, "Features its agent declares.");
+  v.field("features", s.unread, Presence::Optional, "Features of its runtime.");
+  v.field("images", s.unread, Presence::Optional, "Images it has.");
+  v.field("runtimeHandlers", s.unread, Presence::Optional, "Runtimes it offers.");
+  v.field("volumesAttached", s.unread, Presence::Optional, "Volumes attached to it.");
+  v.field("volumesInUse", s.unread, Presence::Optional, "Volumes its pods use.");
 }
 
 struct Node {

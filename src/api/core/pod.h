@@ -8,6 +8,7 @@
 
 #include "api/core/container.h"
 #include "api/core/references.h"
+#include "api/core/unread.h"
 #include "api/core/volume.h"
 #include "api/meta.h"
 
@@ -104,6 +105,7 @@ struct PodSpecRest {
   json::Value service_account{};
   json::Value set_hostname_as_fqdn{};
   json::Value topology_spread_constraints{};
+  json::Value workload_ref{};
 };
 template <class V>
 void describe_members(V& v, PodSpecRest& r) {
@@ -129,6 +131,7 @@ void describe_members(V& v, PodSpecRest& r) {
           "Whether the host name is the full domain name.");
   v.field("topologySpreadConstraints", r.topology_spread_constraints, Presence::Optional,
           "How pods spread over the cluster.");
+  v.field("workloadRef", r.workload_ref, Presence::Optional, "Workload it belongs to.");
 }
 
 struct PodSpec {
@@ -218,6 +221,7 @@ struct PodCondition {
   Time last_transition_time{};
   std::string reason{};
   std::string message{};
+  Unread unread{};
 };
 template <class V>
 void describe(V& v, PodCondition& c) {
@@ -229,6 +233,7 @@ void describe(V& v, PodCondition& c) {
           "When the status last changed.", {.format = "date-time"});
   v.field("reason", c.reason, Presence::Optional, "CamelCase reason.");
   v.field("message", c.message, Presence::Optional, "Details for people.");
+  v.field("observedGeneration", c.unread, Presence::Optional, "Generation this is about.");
 }
 
 struct ContainerStateWaiting {
@@ -294,6 +299,7 @@ struct ContainerStatus {
   std::string image_id{};
   std::string container_id{};
   std::optional<bool> started{};
+  Unread unread{};
 };
 template <class V>
 void describe(V& v, ContainerStatus& s) {
@@ -306,6 +312,12 @@ void describe(V& v, ContainerStatus& s) {
   v.field("imageID", s.image_id, Presence::Required, "Digest of that image.");
   v.field("containerID", s.container_id, Presence::Optional, "Runtime's id of it.");
   v.field("started", s.started, Presence::Optional, "Passed its startup probe.");
+  v.field("allocatedResources", s.unread, Presence::Optional, "Resources set aside for it.");
+  v.field("allocatedResourcesStatus", s.unread, Presence::Optional, "State of its devices.");
+  v.field("resources", s.unread, Presence::Optional, "Resources it has.");
+  v.field("stopSignal", s.unread, Presence::Optional, "Signal that ends it.");
+  v.field("user", s.unread, Presence::Optional, "Identity it runs as.");
+  v.field("volumeMounts", s.unread, Presence::Optional, "Volumes it sees.");
 }
 
 struct PodIp {
@@ -330,6 +342,7 @@ struct PodStatus {
   std::vector<ContainerStatus> container_statuses{};
   std::string qos_class{};
   std::int64_t observed_generation = 0;
+  Unread unread{};
 };
 template <class V>
 void describe(V& v, PodStatus& s) {
@@ -351,6 +364,15 @@ void describe(V& v, PodStatus& s) {
   v.field("qosClass", s.qos_class, Presence::Optional, "Guaranteed, Burstable or BestEffort.");
   v.field("observedGeneration", s.observed_generation, Presence::Optional,
           "Generation this is about.");
+  v.field("allocatedResources", s.unread, Presence::Optional, "Resources set aside for the pod.");
+  v.field("ephemeralContainerStatuses", s.unread, Presence::Optional,
+          "State of the debugging containers.");
+  v.field("extendedResourceClaimStatus", s.unread, Presence::Optional,
+          "Devices of extended resources.");
+  v.field("hostIPs", s.unread, Presence::Optional, "Addresses of its node.");
+  v.field("resize", s.unread, Presence::Optional, "Where a change of resources stands.");
+  v.field("resourceClaimStatuses", s.unread, Presence::Optional, "Devices it claimed.");
+  v.field("resources", s.unread, Presence::Optional, "Resources the pod has.");
 }
 
 struct Pod {

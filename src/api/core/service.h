@@ -8,6 +8,7 @@
 
 #include "api/core/int_or_string.h"
 #include "api/core/references.h"
+#include "api/core/unread.h"
 #include "api/meta.h"
 
 /// core/v1 Service and Endpoints: one address for many pods.
@@ -47,6 +48,7 @@ struct ServiceSpec {
   bool publish_not_ready_addresses = false;
   std::vector<std::string> ip_families{};
   std::string ip_family_policy{};
+  Unread unread{};
 };
 template <class V>
 void describe(V& v, ServiceSpec& s) {
@@ -73,6 +75,15 @@ void describe(V& v, ServiceSpec& s) {
           {.list_type = "atomic"});
   v.field("ipFamilyPolicy", s.ip_family_policy, Presence::Optional,
           "SingleStack, PreferDualStack or RequireDualStack.");
+  v.field("allocateLoadBalancerNodePorts", s.unread, Presence::Optional,
+          "Whether a load balancer gets node ports.");
+  v.field("healthCheckNodePort", s.unread, Presence::Optional, "Node port of the health check.");
+  v.field("loadBalancerClass", s.unread, Presence::Optional, "Who provides the load balancer.");
+  v.field("loadBalancerSourceRanges", s.unread, Presence::Optional,
+          "Who may use the load balancer.");
+  v.field("sessionAffinityConfig", s.unread, Presence::Optional,
+          "How long a client keeps its pod.");
+  v.field("trafficDistribution", s.unread, Presence::Optional, "Which pods are preferred.");
 }
 
 struct Service {
@@ -107,12 +118,14 @@ struct EndpointPort {
   std::string name{};
   std::int32_t port = 0;
   std::string protocol{};
+  Unread unread{};
 };
 template <class V>
 void describe(V& v, EndpointPort& p) {
   v.field("name", p.name, Presence::Optional, "Name of the Service's port.");
   v.field("port", p.port, Presence::Required, "Port of the pods.");
   v.field("protocol", p.protocol, Presence::Optional, "TCP, UDP or SCTP.");
+  v.field("appProtocol", p.unread, Presence::Optional, "What is spoken on it.");
 }
 
 struct EndpointSubset {
