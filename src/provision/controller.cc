@@ -18,10 +18,18 @@ using base::Status;
 using kube::PatchType;
 using kube::Requeue;
 
+namespace {
+
+/// The event of our own write wakes the controller; this is for a watch that hangs.
+constexpr std::chrono::seconds kCatchUpCheck{5};
+
+}  // namespace
+
 Result<Requeue> ClaimController::reconcile(const base::Context& ctx, const api::ObjectKey& key) {
   std::optional<Claim> claim = deps_.observer.claim(key.name);
   if (!claim) return collect(ctx, key.name);
   if (!is_managed(*claim)) return Requeue::none();
+  if (is_behind(*claim)) return Requeue::after(kCatchUpCheck);
   if (claim->metadata.deleting()) return finalize(ctx, *claim);
   TRY(ensure_finalizer(ctx, *claim));
 
@@ -106,31 +114,29 @@ Status ClaimController::register_node(const base::Context& ctx, const Claim& cla
                                       Progress& progress) {
   const auto request = to_request(claim);
   if (!request) return {};  // The claim was registered when it was right; its spec cannot change.
-  const auto patch = plan_registration(claim, *request, *progress.node);
-  if (!patch) return {};
-  const json::Value patched = TRY(
-      base::with_context(deps_.client.patch(ctx, api::Node::kType, progress.node->metadata.key(),
-                                            PatchType::Merge, *patch),
-                         "registering the node"));
+  const auto wanted = plan_registration(claim, *request, *progress.node);
+  if (!wanted) return {};
+  const json::Value patched =
+      TRY(base::with_context(patch(ctx, api::Node::kType, progress.node->metadata.key(), *wanted),
+                             "registering the node"));
   progress.node = std::make_shared<const api::Node>(TRY(json::decode<api::Node>(patched)));
   return {};
 }
 
 Status ClaimController::mark_initialized(const base::Context& ctx, const Progress& progress) {
-  const auto patch = plan_initialization(*progress.node);
-  if (!patch) return {};
-  TRY(base::with_context(deps_.client.patch(ctx, api::Node::kType, progress.node->metadata.key(),
-                                            PatchType::Merge, *patch),
+  const auto wanted = plan_initialization(*progress.node);
+  if (!wanted) return {};
+  TRY(base::with_context(patch(ctx, api::Node::kType, progress.node->metadata.key(), *wanted),
                          "marking the node as initialized"));
   return {};
 }
 
 Status ClaimController::ensure_finalizer(const base::Context& ctx, Claim& claim) {
   if (has_finalizer(claim.metadata)) return {};
-  const json::Value patched = TRY(base::with_context(
-      deps_.client.patch(ctx, claim_type(claim.kind), claim.metadata.key(), PatchType::Merge,
-                         finalizer_patch(claim.metadata, true)),
-      "adding the finalizer"));
+  const json::Value patched =
+      TRY(base::with_context(patch(ctx, claim_type(claim.kind), claim.metadata.key(),
+                                   finalizer_patch(claim.metadata, true)),
+                             "adding the finalizer"));
   claim.metadata.resource_version = json::find_string(patched, "metadata.resourceVersion");
   return {};
 }
@@ -140,14 +146,13 @@ Status ClaimController::write_status(const base::Context& ctx, const Claim& clai
   json::Value encoded = json::encode(wanted);
   if (json::equal(encoded, json::encode(claim.status))) return {};
   // Conditions are a list: a status computed from an old version must not replace a newer one.
-  const json::Object patch{
+  const json::Object body{
       {"metadata",
        json::Object{{"resourceVersion", json::String(claim.metadata.resource_version)}}},
       {"status", std::move(encoded)}};
   kube::WriteOptions options;
   options.subresource = "status";
-  TRY(base::with_context(deps_.client.patch(ctx, claim_type(claim.kind), claim.metadata.key(),
-                                            PatchType::Merge, patch, options),
+  TRY(base::with_context(patch(ctx, claim_type(claim.kind), claim.metadata.key(), body, options),
                          "writing the status"));
   return {};
 }
@@ -162,6 +167,21 @@ Status ClaimController::end_claim(const base::Context& ctx, const Claim& claim,
       deps_.client.remove(ctx, claim_type(claim.kind), claim.metadata.key(), options);
   if (!removed && removed.error().code() != ErrorCode::NotFound) return removed;
   return {};
+}
+
+Result<json::Value> ClaimController::patch(const base::Context& ctx, const api::ResourceType& type,
+                                           const api::ObjectKey& key, const json::Value& body,
+                                           const kube::WriteOptions& options) {
+  json::Value patched = TRY(deps_.client.patch(ctx, type, key, PatchType::Merge, body, options));
+  written_.note(type, patched);
+  return patched;
+}
+
+bool ClaimController::is_behind(const Claim& claim) {
+  if (written_.is_behind(claim_type(claim.kind), claim.metadata)) return true;
+  return std::ranges::any_of(
+      deps_.observer.nodes_of_claim(claim.metadata.name),
+      [&](const auto& node) { return written_.is_behind(api::Node::kType, node->metadata); });
 }
 
 kube::ObjectReference ClaimController::reference(const Claim& claim) const {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "kube/cache/written_versions.h"
 #include "kube/rest/client.h"
 #include "kube/runtime/controller.h"
 #include "kube/runtime/events.h"
@@ -70,9 +71,16 @@ class ClaimController final : public kube::Reconciler {
   base::Status evict(const base::Context& ctx, const PodSummary& pod);
   base::Status release_node(const base::Context& ctx, const std::string& name);
 
+  /// A patch whose outcome the local copy must show before the next reconcile.
+  base::Result<json::Value> patch(const base::Context& ctx, const api::ResourceType& type,
+                                  const api::ObjectKey& key, const json::Value& body,
+                                  const kube::WriteOptions& options = {});
+  /// Whether a local copy is older than what was written here.
+  bool is_behind(const Claim& claim);
   kube::ObjectReference reference(const Claim& claim) const;
 
   Deps deps_;
+  kube::WrittenVersions written_;
 };
 
 }  // namespace provision

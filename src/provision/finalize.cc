@@ -17,7 +17,6 @@ using base::Error;
 using base::ErrorCode;
 using base::Result;
 using base::Status;
-using kube::PatchType;
 using kube::Requeue;
 
 /// Changes of pods and nodes wake the controller; this is for what no watch tells.
@@ -43,7 +42,7 @@ Result<Requeue> ClaimController::finalize(const base::Context& ctx, const Claim&
       TRY(tear_down(ctx, claim.metadata.name, claim.status.provider_id, drain_deadline(claim)));
   if (!gone) return Requeue::after(kTearDownCheck);
   const auto released =
-      deps_.client.patch(ctx, claim_type(claim.kind), claim.metadata.key(), PatchType::Merge,
+      deps_.client.patch(ctx, claim_type(claim.kind), claim.metadata.key(), kube::PatchType::Merge,
                          finalizer_patch(claim.metadata, false));
   if (!released && released.error().code() != ErrorCode::NotFound) {
     return Error(released.error()).context("releasing the claim");
@@ -53,6 +52,7 @@ Result<Requeue> ClaimController::finalize(const base::Context& ctx, const Claim&
 
 /// Nodes that were made for a claim which is gone.
 Result<Requeue> ClaimController::collect(const base::Context& ctx, const std::string& name) {
+  for (const ClaimKind kind : deps_.observer.kinds()) written_.forget(claim_type(kind), {"", name});
   if (deps_.observer.nodes_of_claim(name).empty()) return Requeue::none();
   // The copy may lag behind a claim that was just made: the server knows.
   for (const ClaimKind kind : deps_.observer.kinds()) {
@@ -104,8 +104,7 @@ Result<bool> ClaimController::drain(const base::Context& ctx, const api::Node& n
   const DrainPlan plan =
       plan_drain(node, deps_.observer.pods_on(node.metadata.name), deps_.clock.now(), deadline);
   if (plan.node_patch) {
-    const auto patched = deps_.client.patch(ctx, api::Node::kType, node.metadata.key(),
-                                            PatchType::Merge, *plan.node_patch);
+    const auto patched = patch(ctx, api::Node::kType, node.metadata.key(), *plan.node_patch);
     if (!patched && patched.error().code() == ErrorCode::NotFound) return true;
     if (!patched) return Error(patched.error()).context("tainting the node");
   }
@@ -152,8 +151,9 @@ Status ClaimController::release_node(const base::Context& ctx, const std::string
   // The deletion made a new version: the finalizer is taken from that.
   const auto deleting = kube::get<api::Node>(ctx, deps_.client, key);
   if (!deleting) return ignore_not_found(deleting.error());
-  const auto released = deps_.client.patch(ctx, api::Node::kType, key, PatchType::Merge,
+  const auto released = deps_.client.patch(ctx, api::Node::kType, key, kube::PatchType::Merge,
                                            finalizer_patch(deleting->metadata, false));
+  written_.forget(api::Node::kType, key);
   if (released) return {};
   return ignore_not_found(released.error());
 }
