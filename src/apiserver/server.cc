@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <thread>
+
 #include "apiserver/builtin/builtin.h"
 #include "apiserver/builtin/crd.h"
+#include "apiserver/builtin/event_expiry.h"
 #include "apiserver/http/handler.h"
 #include "apiserver/objects/engine.h"
 #include "net/http_server.h"
@@ -11,6 +14,7 @@
 namespace apiserver {
 namespace {
 
+constexpr std::chrono::minutes kJanitorInterval{1};
 constexpr const char* kFirstNamespaces[] = {"default", "kube-system"};
 
 base::Error to_error(const ApiError& error) {
@@ -58,6 +62,7 @@ struct Server::Parts {
   PageSnapshots pages;
   std::unique_ptr<ApiHandler> handler;
   std::unique_ptr<net::HttpServer> http;
+  std::jthread janitor;
 };
 
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -108,6 +113,10 @@ base::Result<std::unique_ptr<Server>> Server::create(Options options) {
       [handler = parts->handler.get()](const base::Context& ctx, net::HttpExchange& exchange) {
         handler->handle(ctx, exchange);
       }));
+  parts->janitor = std::jthread([own_parts = parts.get()](const std::stop_token& stop) {
+    const base::Context ctx(stop);
+    while (ctx.sleep(kJanitorInterval)) expire_events(*own_parts->store, own_parts->clock->now());
+  });
   return std::unique_ptr<Server>(new Server(std::move(parts)));
 }
 

@@ -1,5 +1,8 @@
 #include "apiserver/builtin/schemas.h"
 
+#include "api/apps.h"
+#include "api/batch.h"
+#include "api/coordination.h"
 #include "api/core/config.h"
 #include "api/core/event.h"
 #include "api/core/namespace.h"
@@ -20,6 +23,10 @@ json::Object builtin_schema(std::string_view plural) {
   if (plural == "pods") return json::schema_of<api::Pod>();
   if (plural == "services") return json::schema_of<api::Service>();
   if (plural == "endpoints") return json::schema_of<api::Endpoints>();
+  if (plural == "statefulsets") return json::schema_of<api::StatefulSet>();
+  if (plural == "controllerrevisions") return json::schema_of<api::ControllerRevision>();
+  if (plural == "jobs") return json::schema_of<api::Job>();
+  if (plural == "leases") return json::schema_of<api::Lease>();
   return {};
 }
 

@@ -8,6 +8,7 @@
 
 #include "apiserver/builtin/builtin.h"
 #include "apiserver/builtin/crd.h"
+#include "apiserver/builtin/event_expiry.h"
 #include "apiserver/objects/metadata.h"
 
 namespace apiserver {
@@ -379,6 +380,16 @@ TEST_F(EngineTest, AsksAdmissionAboutEveryWrite) {
   ASSERT_TRUE(engine_->remove(target("", "configmaps", "a"), {}));
   EXPECT_EQ(seen, (std::vector{Operation::Create, Operation::Create, Operation::Update,
                                Operation::Delete}));
+}
+
+TEST_F(EngineTest, EventsGoAnHourAfterTheyWereLastSeen) {
+  create("", "events", R"({"metadata":{"name":"old"},"lastTimestamp":"2026-01-01T00:00:00Z"})");
+  create("", "events", R"({"metadata":{"name":"new"},"lastTimestamp":"2026-01-01T00:30:00Z"})");
+  clock_.advance(std::chrono::minutes(59));
+  EXPECT_EQ(expire_events(*store_, clock_.now()), 0U);
+  clock_.advance(std::chrono::minutes(2));
+  EXPECT_EQ(expire_events(*store_, clock_.now()), 1U);
+  EXPECT_TRUE(engine_->get(target("", "events", "new")));
 }
 
 TEST_F(EngineTest, ConcurrentEditsAllLand) {
