@@ -138,3 +138,11 @@ void describe(V& v, ControllerRevision& r) {
 }
 
 }  // namespace api
+
+// Compiled once, in the .cc file: describing these types is slow work for a compiler.
+namespace json {
+extern template base::Result<api::StatefulSet> decode(const Value&);
+extern template Value encode(const api::StatefulSet&);
+extern template base::Result<api::ControllerRevision> decode(const Value&);
+extern template Value encode(const api::ControllerRevision&);
+}  // namespace json

@@ -114,3 +114,9 @@ void describe(V& v, Job& j) {
 }
 
 }  // namespace api
+
+// Compiled once, in the .cc file: describing these types is slow work for a compiler.
+namespace json {
+extern template base::Result<api::Job> decode(const Value&);
+extern template Value encode(const api::Job&);
+}  // namespace json

@@ -59,3 +59,9 @@ void describe(V& v, Event& e) {
 }
 
 }  // namespace api
+
+// Compiled once, in the .cc file: describing these types is slow work for a compiler.
+namespace json {
+extern template base::Result<api::Event> decode(const Value&);
+extern template Value encode(const api::Event&);
+}  // namespace json

@@ -149,3 +149,9 @@ void describe(V& v, Node& n) {
 }
 
 }  // namespace api
+
+// Compiled once, in the .cc file: describing these types is slow work for a compiler.
+namespace json {
+extern template base::Result<api::Node> decode(const Value&);
+extern template Value encode(const api::Node&);
+}  // namespace json

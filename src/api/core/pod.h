@@ -390,3 +390,9 @@ void describe(V& v, Pod& p) {
 }
 
 }  // namespace api
+
+// Compiled once, in the .cc file: describing these types is slow work for a compiler.
+namespace json {
+extern template base::Result<api::Pod> decode(const Value&);
+extern template Value encode(const api::Pod&);
+}  // namespace json

@@ -156,3 +156,11 @@ void describe(V& v, Endpoints& e) {
 }
 
 }  // namespace api
+
+// Compiled once, in the .cc file: describing these types is slow work for a compiler.
+namespace json {
+extern template base::Result<api::Service> decode(const Value&);
+extern template Value encode(const api::Service&);
+extern template base::Result<api::Endpoints> decode(const Value&);
+extern template Value encode(const api::Endpoints&);
+}  // namespace json

@@ -74,3 +74,9 @@ void describe(V& v, Machine& m) {
 }
 
 }  // namespace api
+
+// Compiled once, in the .cc file: describing these types is slow work for a compiler.
+namespace json {
+extern template base::Result<api::Machine> decode(const Value&);
+extern template Value encode(const api::Machine&);
+}  // namespace json

@@ -108,3 +108,9 @@ void describe(V& v, NodeClaim& c) {
 }
 
 }  // namespace api
+
+// Compiled once, in the .cc file: describing these types is slow work for a compiler.
+namespace json {
+extern template base::Result<api::NodeClaim> decode(const Value&);
+extern template Value encode(const api::NodeClaim&);
+}  // namespace json

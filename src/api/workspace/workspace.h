@@ -210,3 +210,9 @@ void describe(V& v, Workspace& w) {
 }
 
 }  // namespace api
+
+// Compiled once, in the .cc file: describing these types is slow work for a compiler.
+namespace json {
+extern template base::Result<api::Workspace> decode(const Value&);
+extern template Value encode(const api::Workspace&);
+}  // namespace json
