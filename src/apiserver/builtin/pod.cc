@@ -59,8 +59,8 @@ void set_container_defaults(json::Object& container) {
     json::Value* limits = resources->get_object().if_contains("limits");
     if (limits && limits->is_object() && !limits->get_object().empty()) {
       json::Object& requests = child(resources->get_object(), "requests");
-      // `limits` may have moved when `requests` was made.
-      for (const auto& limit : resources->get_object()["limits"].get_object())
+      // `limits` may have moved when `requests` was made; operator[] could move both again.
+      for (const auto& limit : resources->get_object().at("limits").get_object())
         set_default(requests, {limit.key().data(), limit.key().size()}, limit.value());
     }
   }

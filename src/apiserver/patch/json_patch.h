@@ -6,8 +6,8 @@
 namespace apiserver {
 
 inline constexpr std::size_t kMaxJsonPatchOperations = 10'000;
-/// Bounds what `copy` may add up to.
-inline constexpr std::size_t kMaxJsonPatchCopiedBytes = 16U << 20;
+/// Bounds what the `copy` operations of a patch may add up to, as Kubernetes does.
+inline constexpr std::size_t kMaxJsonPatchCopiedBytes = 3U << 20;
 
 /// Applies an RFC 6902 patch (an array of operations); all of it or nothing.
 /// Errors: Invalid, naming the operation (`operation 2 (remove /spec/x): no such member`), also for

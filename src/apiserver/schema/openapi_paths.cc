@@ -53,7 +53,10 @@ class PathMaker {
             {"kind", json::String(type.kind)},
             {"version", json::String(type.version)}};
     patches_ = {"application/json-patch+json", "application/merge-patch+json"};
-    if (!type.custom) patches_.push_back("application/strategic-merge-patch+json");
+    // Clients compute these from the schema: without one they cannot.
+    if (!type.custom && !type.schema.empty()) {
+      patches_.push_back("application/strategic-merge-patch+json");
+    }
     patches_.push_back("application/apply-patch+yaml");
   }
 
