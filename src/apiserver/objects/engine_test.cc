@@ -383,8 +383,12 @@ TEST_F(EngineTest, AsksAdmissionAboutEveryWrite) {
 }
 
 TEST_F(EngineTest, EventsGoAnHourAfterTheyWereLastSeen) {
-  create("", "events", R"({"metadata":{"name":"old"},"lastTimestamp":"2026-01-01T00:00:00Z"})");
-  create("", "events", R"({"metadata":{"name":"new"},"lastTimestamp":"2026-01-01T00:30:00Z"})");
+  create(
+      "", "events",
+      R"({"metadata":{"name":"old"},"involvedObject":{},"lastTimestamp":"2026-01-01T00:00:00Z"})");
+  create(
+      "", "events",
+      R"({"metadata":{"name":"new"},"involvedObject":{},"lastTimestamp":"2026-01-01T00:30:00Z"})");
   clock_.advance(std::chrono::minutes(59));
   EXPECT_EQ(expire_events(*store_, clock_.now()), 0U);
   clock_.advance(std::chrono::minutes(2));
