@@ -5,6 +5,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cache=${KAITO_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/kaito-cpp}
 started=$SECONDS
 mkdir -p "$cache"
+# Clones in other folders share compiled objects.
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-5G}
 
 # step TEXT: names what happens next, with the time since the start.
 step() { printf '\n==> [%3ds] %s\n' $((SECONDS - started)) "$*"; }
