@@ -10,9 +10,19 @@ namespace kaito {
 namespace {
 
 api::ValidationDeps validation_deps() {
-  return {.byo = false,
-          .is_preset = [](std::string_view name) { return model::find_preset(name) != nullptr; },
-          .is_instance_type = [](std::string_view name) { return model::find_sku("local", name).has_value() || model::is_plausible_sku("local", name); }};
+  api::ValidationDeps deps;
+  deps.is_preset = [](std::string_view name) { return model::find_preset(name) != nullptr; };
+  deps.is_private_preset = [](std::string_view name) {
+    const model::Preset* preset = model::find_preset(name);
+    return preset && preset->access == "private";
+  };
+  deps.suggest_preset = [](std::string_view name) {
+    return std::string(model::suggest_preset(name));
+  };
+  deps.is_instance_type = [](std::string_view name) {
+    return model::find_sku("local", name).has_value() || model::is_plausible_sku("local", name);
+  };
+  return deps;
 }
 
 apiserver::AdmissionResult admit(const apiserver::AdmissionRequest& request) {
