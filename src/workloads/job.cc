@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "base/random.h"
+#include "base/sha256.h"
 #include "workloads/stateful_set.h"
 
 namespace workloads {
@@ -13,7 +13,10 @@ namespace {
 using base::ErrorCode;
 
 constexpr std::int32_t kDefaultBackoffLimit = 6;
-constexpr std::size_t kSuffixLength = 5;
+constexpr std::size_t kSuffixLength = 8;
+/// Between a failed pod and the next one: this, doubled for each failure, at most the other.
+constexpr std::chrono::seconds kRetryFirst{5};
+constexpr std::chrono::seconds kRetryMax{360};
 
 bool has_condition(const api::JobStatus& status, std::string_view type) {
   return std::any_of(status.conditions.begin(), status.conditions.end(), [&](const auto& c) { return c.type == type && c.status == "True"; });
@@ -28,9 +31,16 @@ std::chrono::seconds since(const api::Time& begin, base::SystemTime now) {
   return time ? std::chrono::duration_cast<std::chrono::seconds>(now - *time) : std::chrono::seconds(0);
 }
 
-api::Pod make_pod(const api::Job& job) {
+/// The name of the job's `number`th pod. It depends on nothing else, so that a pod made twice (the cache lags) is refused as there
+/// already.
+std::string pod_name(const api::Job& job, std::int32_t number) {
+  const std::string digest = base::sha256_hex(fmt::format("{}/{}", job.metadata.uid, number));
+  return fmt::format("{}-{}", job.metadata.name, digest.substr(0, kSuffixLength));
+}
+
+api::Pod make_pod(const api::Job& job, const std::string& name) {
   api::Pod pod;
-  pod.metadata.name = fmt::format("{}-{}", job.metadata.name, base::random_name_suffix(kSuffixLength));
+  pod.metadata.name = name;
   pod.metadata.ns = job.metadata.ns;
   pod.metadata.labels = job.spec.pod_template.metadata.labels;
   pod.metadata.labels["batch.kubernetes.io/job-name"] = job.metadata.name;
@@ -41,6 +51,31 @@ api::Pod make_pod(const api::Job& job) {
   pod.metadata.owner_references.push_back(api::controller_reference(job));
   pod.spec = job.spec.pod_template.spec;
   return pod;
+}
+
+/// How long the next pod has to wait because of those that failed.
+std::chrono::seconds backoff_left(const std::vector<std::shared_ptr<const api::Pod>>& pods, std::int32_t failed, base::SystemTime now) {
+  api::Time latest;
+  for (const auto& pod : pods) {
+    if (pod->status.phase != "Failed") continue;
+    for (const api::ContainerStatus& container : pod->status.container_statuses) {
+      if (container.state.terminated) latest = std::max(latest, container.state.terminated->finished_at);
+    }
+  }
+  if (failed == 0 || latest.empty()) return std::chrono::seconds(0);
+  const std::chrono::seconds wait = std::min<std::chrono::seconds>(kRetryFirst * (1LL << std::min(failed - 1, 10)), kRetryMax);
+  return std::max(std::chrono::seconds(0), wait - since(latest, now));
+}
+
+/// Names for pods to come that no pod of the job has or had as far as is known.
+std::vector<std::string> free_names(const api::Job& job, const std::vector<std::shared_ptr<const api::Pod>>& pods, std::int32_t count) {
+  std::vector<std::string> names;
+  for (std::int32_t number = 0; static_cast<std::int32_t>(names.size()) < count; ++number) {
+    std::string name = pod_name(job, number);
+    const bool taken = std::any_of(pods.begin(), pods.end(), [&](const auto& pod) { return pod->metadata.name == name; });
+    if (!taken) names.push_back(std::move(name));
+  }
+  return names;
 }
 
 /// A finished job only waits for its end of life.
@@ -107,11 +142,14 @@ JobPlan plan_job(const api::Job& job, const std::vector<std::shared_ptr<const ap
     return plan;
   }
   const std::int32_t wanted = std::min(parallelism, completions - status.succeeded);
-  plan.create = std::max(0, wanted - active);
+  const auto pause = backoff_left(pods, status.failed, now);
+  const std::int32_t missing = std::max(0, wanted - active);
+  if (pause.count() == 0) plan.create = free_names(job, pods, missing);
   for (std::int32_t extra = active - wanted; extra > 0; --extra) plan.remove.push_back(running[static_cast<std::size_t>(extra) - 1]);
-  status.active = std::min(active + plan.create, std::max(active, wanted));
+  status.active = std::min(active + static_cast<std::int32_t>(plan.create.size()), std::max(active, wanted));
   status.ready = ready;
   if (job.spec.active_deadline_seconds) plan.wake_after = std::chrono::seconds(*job.spec.active_deadline_seconds) - since(status.start_time, now);
+  if (missing > 0 && pause.count() > 0) plan.wake_after = std::min(plan.wake_after.value_or(pause), pause);
   return plan;
 }
 
@@ -129,13 +167,13 @@ base::Result<kube::Requeue> JobController::reconcile(const base::Context& ctx, c
     const auto removed = kube::remove<api::Pod>(ctx, deps_.client, pod);
     if (!removed && removed.error().code() != ErrorCode::NotFound) return removed.error();
   }
-  // The status comes first: a pod that was made and not counted would be made again.
   if (!json::equal(json::encode(plan.status), json::encode(job->status))) {
     auto written = kube::patch_status<api::Job>(ctx, deps_.client, key, json::encode(plan.status), job->metadata.resource_version);
     if (!written) return std::move(written).error();
   }
-  for (std::int32_t i = 0; i < plan.create; ++i) {
-    auto created = kube::create(ctx, deps_.client, make_pod(*job));
+  for (const std::string& name : plan.create) {
+    auto created = kube::create(ctx, deps_.client, make_pod(*job, name));
+    if (!created && created.error().code() == ErrorCode::AlreadyExists) continue;
     if (!created) {
       deps_.events.record(about, kube::EventType::Warning, "FailedCreate", created.error().message());
       return std::move(created).error();

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "api/batch.h"
@@ -15,7 +16,7 @@ namespace workloads {
 
 /// What a Job needs done next.
 struct JobPlan {
-  std::int32_t create = 0;             ///< Pods to start.
+  std::vector<std::string> create;     ///< Names of pods to start.
   std::vector<api::ObjectKey> remove;  ///< Pods to stop.
   bool remove_job = false;             ///< Its time after finishing is over.
   api::JobStatus status;

@@ -166,7 +166,8 @@ base::Result<kube::Requeue> StatefulSetController::reconcile(const base::Context
     deps_.events.record(kube::ObjectReference::of(*set), kube::EventType::Warning, "FailedCreate", "volumeClaimTemplates are not supported on this machine; use hostPath or emptyDir volumes");
     return kube::Requeue::none();
   }
-  const StatefulSetPlan plan = plan_stateful_set(*set, deps_.pods.by_index(kByOwner, set->metadata.uid));
+  const std::vector<PodPointer> pods = deps_.pods.by_index(kByOwner, set->metadata.uid);
+  const StatefulSetPlan plan = plan_stateful_set(*set, pods);
   if (!set->metadata.deleting()) TRY(keep_revision(ctx, *set));
   for (const api::Pod& pod : plan.create) {
     auto created = kube::create(ctx, deps_.client, pod);
@@ -178,8 +179,13 @@ base::Result<kube::Requeue> StatefulSetController::reconcile(const base::Context
     }
   }
   for (const api::ObjectKey& pod : plan.remove) {
-    const Status removed = kube::remove<api::Pod>(ctx, deps_.client, pod);
-    if (!removed && removed.error().code() != ErrorCode::NotFound) return removed.error();
+    // Its successor has the same name: only the pod that was looked at may go.
+    const auto seen = std::find_if(pods.begin(), pods.end(), [&](const PodPointer& other) { return other->metadata.key() == pod; });
+    kube::DeleteOptions options;
+    options.uid = (*seen)->metadata.uid;
+    const Status removed = kube::remove<api::Pod>(ctx, deps_.client, pod, options);
+    const bool is_other = !removed && removed.error().code() == ErrorCode::Conflict;
+    if (!removed && !is_other && removed.error().code() != ErrorCode::NotFound) return removed.error();
   }
   if (!json::equal(json::encode(plan.status), json::encode(set->status))) {
     auto written = kube::patch_status<api::StatefulSet>(ctx, deps_.client, key, json::encode(plan.status));

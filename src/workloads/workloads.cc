@@ -16,6 +16,7 @@
 #include "workloads/garbage.h"
 #include "workloads/job.h"
 #include "workloads/namespaces.h"
+#include "workloads/pod_gc.h"
 #include "workloads/stateful_set.h"
 
 namespace workloads {
@@ -37,7 +38,7 @@ std::vector<api::ResourceType> namespaced_types() {
 
 struct Workloads::Parts {
   explicit Parts(Deps given)
-      : deps(std::move(given)), manager(deps.log), pods(deps.client), sets(deps.client), jobs(deps.client), services(deps.client), endpoints(deps.client), namespaces(deps.client), collector(deps.client, collected_types(), deps.clock) {}
+      : deps(std::move(given)), manager(deps.log), pods(deps.client), sets(deps.client), jobs(deps.client), services(deps.client), endpoints(deps.client), namespaces(deps.client), nodes(deps.client), collector(deps.client, collected_types(), deps.clock) {}
 
   void wire(const base::Context& ctx) {
     events = kube::EventRecorder::create(ctx, deps.client, "kaito-workloads");
@@ -61,8 +62,17 @@ struct Workloads::Parts {
     endpoint->watch(endpoints);
     endpoint->watch_mapped<api::Pod>(pods, [this](const api::Pod& pod) { return services_of(pod); });
     make("namespace", *namespace_reconciler)->watch(namespaces);
+    pod_gc = std::make_unique<PodGarbage>(PodGarbage::Deps{deps.client, pods, nodes});
+    kube::Controller* lost_pods = make("pod-gc", *pod_gc);
+    lost_pods->watch(pods);
+    nodes.add_handler([this, lost_pods](const kube::Change<api::Node>& change) {
+      if (change.kind != kube::ChangeKind::Deleted) return;
+      for (const auto& pod : pods.list()) {
+        if (pod->spec.node_name == change.before->metadata.name) lost_pods->enqueue(pod->metadata.key());
+      }
+    });
 
-    for (kube::Reflector* informer : std::initializer_list<kube::Reflector*>{&pods, &sets, &jobs, &services, &endpoints, &namespaces}) manager.add(*informer);
+    for (kube::Reflector* informer : std::initializer_list<kube::Reflector*>{&pods, &sets, &jobs, &services, &endpoints, &namespaces, &nodes}) manager.add(*informer);
     for (kube::Reflector* watch : collector.reflectors()) manager.add(*watch);
     for (auto& controller : controllers) manager.add(*controller);
     manager.add(collector.controller());
@@ -89,12 +99,14 @@ struct Workloads::Parts {
   kube::Informer<api::Service> services;
   kube::Informer<api::Endpoints> endpoints;
   kube::Informer<api::Namespace> namespaces;
+  kube::Informer<api::Node> nodes;
   GarbageCollector collector;
   std::unique_ptr<kube::EventRecorder> events;
   std::unique_ptr<StatefulSetController> set_reconciler;
   std::unique_ptr<JobController> job_reconciler;
   std::unique_ptr<EndpointsController> endpoints_reconciler;
   std::unique_ptr<NamespaceController> namespace_reconciler;
+  std::unique_ptr<PodGarbage> pod_gc;
   std::vector<std::unique_ptr<kube::Controller>> controllers;
 };
 

@@ -114,17 +114,39 @@ PodPointer job_pod(std::string name, std::string phase) {
 
 TEST(Job, RunsUntilOnePodSucceeded) {
   const base::SystemTime now{};
-  EXPECT_EQ(plan_job(job_of(), {}, now).create, 1);
-  EXPECT_EQ(plan_job(job_of(), {job_pod("a", "Running")}, now).create, 0);
+  EXPECT_EQ(plan_job(job_of(), {}, now).create.size(), 1U);
+  EXPECT_TRUE(plan_job(job_of(), {job_pod("a", "Running")}, now).create.empty());
   const JobPlan done = plan_job(job_of(), {job_pod("a", "Succeeded")}, now);
-  EXPECT_EQ(done.create, 0);
+  EXPECT_TRUE(done.create.empty());
   EXPECT_EQ(done.status.conditions.at(0).type, "Complete");
 }
 
 TEST(Job, GivesUpAfterTooManyFailures) {
   const base::SystemTime now{};
-  EXPECT_EQ(plan_job(job_of(), {job_pod("a", "Failed")}, now).create, 1);
+  EXPECT_EQ(plan_job(job_of(), {job_pod("a", "Failed")}, now).create.size(), 1U);
   EXPECT_EQ(plan_job(job_of(), {job_pod("a", "Failed"), job_pod("b", "Failed")}, now).status.conditions.at(0).reason, "BackoffLimitExceeded");
+}
+
+TEST(Job, NamesItsPodsTheSameWayEachTimeSoThatNoneIsMadeTwice) {
+  api::Job job = job_of();
+  job.spec.parallelism = job.spec.completions = 3;
+  const auto names = plan_job(job, {}, {}).create;
+  EXPECT_THAT(names, testing::SizeIs(3));
+  EXPECT_EQ(plan_job(job, {}, {}).create, names);
+  EXPECT_THAT(plan_job(job, {job_pod(names[1], "Running")}, {}).create, testing::ElementsAre(names[0], names[2]));
+}
+
+TEST(Job, WaitsLongerAfterEachFailure) {
+  api::Job job = job_of();
+  job.spec.backoff_limit = 5;
+  const auto ended = *base::parse_rfc3339("2026-01-01T00:00:00Z");
+  api::Pod failed = *job_pod("a", "Failed");
+  failed.status.container_statuses = {{.name = "c", .state = {.terminated = api::ContainerStateTerminated{.finished_at = base::format_rfc3339(ended)}}}};
+  const JobPlan soon = plan_job(job, {share(failed)}, ended + std::chrono::seconds(1));
+  EXPECT_TRUE(soon.create.empty());
+  EXPECT_EQ(soon.wake_after, std::chrono::seconds(4));
+  EXPECT_EQ(plan_job(job, {share(failed)}, ended + std::chrono::seconds(5)).create.size(), 1U);
+  EXPECT_EQ(plan_job(job, {share(failed), share(failed)}, ended).wake_after, std::chrono::seconds(10));
 }
 
 TEST(Job, EndsAtItsDeadlineAndGoesAfterItsTime) {
