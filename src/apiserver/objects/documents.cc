@@ -14,11 +14,10 @@
 
 namespace apiserver {
 
-std::vector<std::string> unknown_fields(const ResourceDefinition& resource,
+std::vector<std::string> unknown_fields(const ResourceDefinition& /*resource*/,
                                         const VersionDefinition& version,
                                         const json::Value& object) {
-  // The schemas of built-in types name what this project uses, not all there is.
-  if (!resource.custom || version.schema.empty()) return {};
+  if (version.schema.empty()) return {};
   return unknown_paths(version.schema, object);
 }
 
@@ -29,7 +28,7 @@ void prune_and_default(const ResourceDefinition& resource, const VersionDefiniti
   apply_defaults(version.schema, object);
 }
 
-void validate_schema(const ResourceDefinition& /*resource*/, const VersionDefinition& version,
+void validate_schema(const ResourceDefinition& resource, const VersionDefinition& version,
                      const json::Value& object, const json::Value* old,
                      std::vector<Cause>& causes) {
   if (version.schema.empty()) return;
@@ -37,9 +36,13 @@ void validate_schema(const ResourceDefinition& /*resource*/, const VersionDefini
   if (violations.empty()) return;
   // What was wrong before may stay, so that a stricter schema does not lock old objects.
   const auto before = old ? validate(version.schema, *old) : std::vector<SchemaViolation>();
-  for (const SchemaViolation& violation : violations)
-    if (std::find(before.begin(), before.end(), violation) == before.end())
+  for (const SchemaViolation& violation : violations) {
+    // Kubernetes reads a number that is missing from a built-in status as zero.
+    const bool zero = !resource.custom && violation.reason == "FieldValueRequired" &&
+                      violation.field.starts_with("status.");
+    if (!zero && std::find(before.begin(), before.end(), violation) == before.end())
       causes.push_back({violation.reason, violation.message, violation.field});
+  }
 }
 
 ApiResult<json::Value> apply_patch(PatchType type, const ResourceDefinition& resource,

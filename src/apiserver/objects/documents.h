@@ -12,15 +12,15 @@ namespace apiserver {
 
 enum class PatchType { Json, Merge, StrategicMerge, Apply };
 
-/// Paths of fields that the schema does not know, as `spec.foo`; empty for types without a complete
-/// schema.
+/// Paths of fields that the schema does not know, as `spec.foo`; empty for types without a schema.
+/// Custom resources lose them, built-in types keep them.
 std::vector<std::string> unknown_fields(const ResourceDefinition& resource,
                                         const VersionDefinition& version,
                                         const json::Value& object);
 /// Drops unknown fields and fills defaults, for custom resources.
 void prune_and_default(const ResourceDefinition& resource, const VersionDefinition& version,
                        json::Value& object);
-/// Appends all violations of the schema. `old` is null for a new object.
+/// Appends the violations of the schema that `old` (null for a new object) did not have already.
 void validate_schema(const ResourceDefinition& resource, const VersionDefinition& version,
                      const json::Value& object, const json::Value* old, std::vector<Cause>& causes);
 

@@ -277,6 +277,22 @@ TEST_F(EngineTest, FillsPodDefaultsAndProtectsTheSpec) {
   EXPECT_TRUE(set(target("", "pods", "p", "status"), "status.phase", "Running"));
 }
 
+TEST_F(EngineTest, TellsAboutUnknownFieldsOfBuiltInTypesButKeepsThem) {
+  const char* body =
+      R"({"metadata":{"name":"p"},"spec":{"bogus":1,"containers":[{"name":"c","image":"i"}]}})";
+  const auto made = try_create("", "pods", body);
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(made->warnings, std::vector<std::string>{"unknown field \"spec.bogus\""});
+  EXPECT_EQ(json::find_int(made->object->value, "spec.bogus"), 1);
+  const auto strict = try_create("", "pods", body, {.field_validation = FieldValidation::Strict});
+  ASSERT_FALSE(strict);
+  EXPECT_EQ(strict.error().code, 400);
+  const auto typed = try_create(
+      "", "pods", R"({"metadata":{"name":"t"},"spec":{"containers":[{"name":"c","image":1}]}})");
+  ASSERT_FALSE(typed);
+  EXPECT_EQ(typed.error().code, 422);
+}
+
 TEST_F(EngineTest, GivesServicesStableAddresses) {
   const char* body = R"({"metadata":{"name":"web"},"spec":{"ports":[{"port":80}]}})";
   const auto first = create("", "services", body);
