@@ -15,7 +15,6 @@ namespace {
 
 constexpr std::size_t kMaxConditionMessageBytes = 256;
 constexpr std::string_view kGpuResource = "nvidia.com/gpu";
-constexpr std::string_view kHostnameLabel = "kubernetes.io/hostname";
 
 api::Condition make_condition(std::string type, bool status, std::string reason, std::string message) {
   api::Condition condition;
@@ -37,6 +36,11 @@ std::string shorten(std::string text) {
 std::string label(const api::Node& node, std::string_view key) {
   const auto found = node.metadata.labels.find(std::string(key));
   return found == node.metadata.labels.end() ? std::string() : found->second;
+}
+
+bool is_reserved(std::string_view key) {
+  return std::find(api::kReservedSelectorKeys.begin(), api::kReservedSelectorKeys.end(), key) !=
+         api::kReservedSelectorKeys.end();
 }
 
 bool is_owned(const api::Workspace& workspace, const api::Node& node) {
@@ -95,7 +99,8 @@ const api::Condition* failing_condition(const std::vector<Claim>& claims) {
   return waiting;
 }
 
-api::Condition claims_condition(const Observed& observed, const Options& options, std::int32_t needed) {
+api::Condition claims_condition(const Observed& observed, const Options& options,
+                                const std::optional<Problem>& problem, std::int32_t needed) {
   const bool machines = options.provisioner == NodeProvisioner::Machine;
   const std::string type = machines ? "MachineReady" : "NodeClaimReady";
   const auto ready = std::count_if(observed.claims.begin(), observed.claims.end(), [](const Claim& c) { return c.ready(); });
@@ -103,6 +108,7 @@ api::Condition claims_condition(const Observed& observed, const Options& options
     return make_condition(type, true, machines ? "MachinesReady" : "NodeClaimsReady",
                           machines ? "Enough Machines are ready" : "Enough NodeClaims are ready");
   }
+  if (problem) return make_condition(type, false, problem->reason, shorten(problem->message));
   if (const api::Condition* failing = failing_condition(observed.claims)) {
     return make_condition(type, false, failing->reason, shorten(failing->message));
   }
@@ -210,7 +216,8 @@ std::vector<std::string> reusable_nodes(const Observed& observed, std::int32_t t
 NodePlan plan_provisioned(const Observed& observed, const Options& options, NodePlan plan) {
   const api::Workspace& workspace = *observed.workspace;
   plan.reused = reusable_nodes(observed, plan.target);
-  const std::int32_t needed = plan.problem ? 0 : plan.target - static_cast<std::int32_t>(plan.reused.size());
+  const std::int32_t lacking = plan.target - static_cast<std::int32_t>(plan.reused.size());
+  const std::int32_t needed = plan.problem ? 0 : lacking;
   // Nothing runs and nothing can: what nodes there are go back. A workload that runs keeps its nodes.
   if (!plan.problem || !observed.stateful_set) plan_claims(observed, needed, plan);
 
@@ -243,7 +250,7 @@ NodePlan plan_provisioned(const Observed& observed, const Options& options, Node
     reason = "NodeNotReady";
     message = fmt::format("{} of {} nodes are ready", ready, plan.target);
   }
-  const api::Condition claims_ready = claims_condition(observed, options, std::max(0, needed));
+  const api::Condition claims_ready = claims_condition(observed, options, plan.problem, lacking);
   finish(plan, make_condition("NodesReady", enough, reason, shorten(message + pressure_warning(own))), &claims_ready);
   return plan;
 }
@@ -273,14 +280,37 @@ bool is_node_ready(const api::Node& node) {
 
 std::map<std::string, std::string> sanitized_match_labels(const api::Workspace& workspace) {
   std::map<std::string, std::string> labels = workspace.resource.label_selector.match_labels;
+  // `key In [value]` is the label in other words; new nodes must get it too.
+  for (const auto& requirement : workspace.resource.label_selector.match_expressions) {
+    if (requirement.op == "In" && requirement.values.size() == 1) labels.emplace(requirement.key, requirement.values.front());
+  }
   for (const std::string_view key : api::kReservedSelectorKeys) labels.erase(std::string(key));
   return labels;
 }
 
 bool matches_selector(const api::Workspace& workspace, const api::Node& node) {
-  api::LabelSelector selector = workspace.resource.label_selector;
-  selector.match_labels = sanitized_match_labels(workspace);
-  return api::matches(selector, node.metadata.labels).value_or(false);
+  const api::LabelSelector& selector = workspace.resource.label_selector;
+  for (const auto& [key, value] : selector.match_labels) {
+    if (is_reserved(key)) continue;
+    const auto found = node.metadata.labels.find(key);
+    if (found == node.metadata.labels.end() || found->second != value) return false;
+  }
+  if (selector.match_expressions.empty()) return true;
+  const api::LabelSelector expressions{.match_labels = {}, .match_expressions = selector.match_expressions};
+  return api::matches(expressions, node.metadata.labels).value_or(false);
+}
+
+bool is_selective_label(std::string_view key) {
+  // Nearly every node has these, with the same values.
+  return key != "kubernetes.io/os" && key != "kubernetes.io/arch" && key != "beta.kubernetes.io/os" &&
+         key != "beta.kubernetes.io/arch";
+}
+
+std::optional<std::string> selective_label(const api::Workspace& workspace) {
+  for (const auto& [key, value] : workspace.resource.label_selector.match_labels) {
+    if (!is_reserved(key) && is_selective_label(key)) return key + "=" + value;
+  }
+  return std::nullopt;
 }
 
 std::string claim_name(const std::string& workspace_uid, std::int32_t ordinal) {
@@ -306,6 +336,13 @@ json::Value make_claim(const Observed& observed, const Options& options, const s
                       {api::kLabelWorkspace, json::String(workspace.metadata.name)},
                       {api::kLabelWorkspaceNamespace, json::String(workspace.metadata.ns)}};
   for (const auto& [key, value] : sanitized_match_labels(workspace)) labels[key] = json::String(value);
+  // A new node must match the whole selector, or its pods could never run there.
+  for (const auto& expression : workspace.resource.label_selector.match_expressions) {
+    if (expression.op == "In" && !expression.values.empty() && !is_reserved(expression.key) &&
+        !labels.contains(expression.key)) {
+      labels[expression.key] = json::String(expression.values.front());
+    }
+  }
 
   json::Array requirements;
   requirements.push_back(machine ? requirement("karpenter.sh/provisioner-name", "default") : requirement("karpenter.sh/nodepool", "kaito"));

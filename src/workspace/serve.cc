@@ -239,6 +239,13 @@ Desired stateful_set(const Observed& observed, const NodePlan& nodes, json::Obje
                                           {"template", std::move(pod_template)}}}});
 }
 
+/// The preset's image, or the user's own for accessMode private.
+std::string model_image(const Observed& observed, const Options& options) {
+  const api::PresetSpec& preset = *observed.workspace->inference->preset;
+  if (preset.access_mode == "private" && preset.preset_options && !preset.preset_options->image.empty()) return preset.preset_options->image;
+  return model::image_reference(*observed.preset, options.preset_registry);
+}
+
 }  // namespace
 
 ServePlan plan_serving(const Observed& observed, const NodePlan& nodes, const Options& options) {
@@ -250,7 +257,7 @@ ServePlan plan_serving(const Observed& observed, const NodePlan& nodes, const Op
   if (plan.problem) return plan;
   json::Object pod_template = workspace.inference->pod_template.value_or(json::Object());
   if (observed.preset) {
-    plan.model_image = model::image_reference(*observed.preset, options.preset_registry);
+    plan.model_image = model_image(observed, options);
     pod_template = {{"spec", preset_pod(observed, plan.model_image, options)}};
   }
   plan.template_hash = seal_template(pod_template, observed, nodes, options);
