@@ -21,7 +21,8 @@ ask() {
   curl -sS --max-time 60 -X POST "http://$ip/chat" -H 'Content-Type: application/json' -d "$2" ||
     curl -sS --max-time 60 -X POST "http://$ip:5000/chat" -H 'Content-Type: application/json' -d "$2"
 }
-processes() { pgrep -f "$data" || true; }
+# none_runs PATTERN: no process has it in its command line. One letter in brackets keeps the pattern from finding itself.
+none_runs() { ! pgrep -fa "$1"; }
 
 expect "up" up
 expect "up again says so" output_has "runs already" up
@@ -67,10 +68,10 @@ expect "it comes back too" eventually 60 ask workspace-smollm2 '{"prompt":"What 
 
 boss=$(kaito status --data-dir "$data" -o json | grep -oE '"pid":[0-9]+' | cut -d: -f2)
 kill -9 "$boss"
-expect "no process outlives kaito up" eventually 10 bash -c "! pgrep -f 'kaito-server --model' >/dev/null"
+expect "no process outlives kaito up" eventually 10 none_runs "kaito-server --mode[l]"
 expect "up after kill -9" up
 expect "the Workspace is still there and becomes ready" eventually 60 bash -c "kubectl wait --for=condition=WorkspaceReady workspace/workspace-smollm2 --timeout=5s && curl -s http://\$(kubectl get svc workspace-smollm2 -o 'jsonpath={.spec.clusterIPs[0]}'):80/health"
 expect "one node, one claim, one pod" bash -c "[[ \$(kubectl get nodes -o name | wc -l) == 1 && \$(kubectl get nodeclaims -o name | wc -l) == 1 && \$(kubectl get pods -o name | wc -l) == 1 ]]"
 expect "down" down
-expect "nothing runs after down" bash -c "! pgrep -f '$data' >/dev/null"
+expect "nothing runs after down" none_runs "$work/dat[a]"
 summary
