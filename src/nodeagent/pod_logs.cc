@@ -179,15 +179,19 @@ class DirectoryWatch {
   base::UniqueFd fd_;
 };
 
+/// The earliest time wanted, as a text that compares with the log's; "" for all of it.
 base::Result<std::string> since_of(const apiserver::PodLogRequest& request) {
+  base::SystemTime since;
   if (request.since_seconds) {
-    return base::format_rfc3339_micro(std::chrono::system_clock::now() -
-                                      std::chrono::seconds(*request.since_seconds));
+    since = std::chrono::system_clock::now() - std::chrono::seconds(*request.since_seconds);
+  } else if (!request.since_time.empty()) {
+    since = TRY(base::with_context(base::parse_rfc3339(request.since_time), "sinceTime"));
+  } else {
+    return std::string();
   }
-  if (request.since_time.empty()) return std::string();
-  const base::SystemTime time =
-      TRY(base::with_context(base::parse_rfc3339(request.since_time), "sinceTime"));
-  return base::format_rfc3339_micro(time);
+  std::string text = base::format_rfc3339_micro(since);
+  text.pop_back();  // The log has nanoseconds: without its Z this is a prefix of equal times.
+  return text;
 }
 
 base::Error no_log(const apiserver::PodLogRequest& request) {

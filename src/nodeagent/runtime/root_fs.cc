@@ -211,6 +211,10 @@ base::Status switch_root(const std::string& root) {
 base::Status assemble_host_part(const ContainerSpec& spec, const std::vector<Mount>& mounts) {
   const std::string& root = spec.root_dir;
   TRY(mount_tmpfs(root, "mode=755"));
+  // Else binding the directory that holds the new root would bind the new root into itself.
+  if (::mount(nullptr, root.c_str(), nullptr, MS_UNBINDABLE, nullptr) != 0) {
+    return base::system_error("preparing the root", errno);
+  }
   TRY(populate("/", root, true));
   for (const std::string& directory : directories_to_expand(mounts, RealHost())) {
     TRY(expand(root, directory));
