@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <thread>
 
@@ -13,6 +12,7 @@
 #include "kube/cache/informer.h"
 #include "kube/rest/client.h"
 #include "kube/runtime/events.h"
+#include "server_under_test.h"
 
 namespace {
 
@@ -29,11 +29,7 @@ base::Context context() { return base::Context().with_timeout(30s); }
 class Kube : public testing::Test {
  protected:
   void SetUp() override {
-    const char* kubeconfig = ::getenv("KAITO_TEST_KUBECONFIG");
-    if (!kubeconfig) GTEST_SKIP() << "KAITO_TEST_KUBECONFIG is not set";
-    const auto config = kube::RestConfig::from_kubeconfig_file(kubeconfig);
-    ASSERT_TRUE(config) << config.error().message();
-    client = kube::Client::create(*config).value();
+    client = kube::Client::create(conformance::server_under_test()).value();
     api::Namespace wanted;
     wanted.metadata.name = ns;
     const auto made = kube::create(context(), *client, wanted);
@@ -270,8 +266,6 @@ TEST_F(Kube, AnObjectThatLeavesTheSelectionIsDeletedForItsWatcher) {
 }
 
 TEST_F(Kube, AnInformerSurvivesARestartOfTheServer) {
-  const char* restart = ::getenv("KAITO_TEST_RESTART_COMMAND");
-  if (!restart) GTEST_SKIP() << "KAITO_TEST_RESTART_COMMAND is not set";
   created("a");
   created("b");
   kube::Informer<ConfigMap>::Options options;
@@ -280,7 +274,7 @@ TEST_F(Kube, AnInformerSurvivesARestartOfTheServer) {
   kube::Informer<ConfigMap> informer(*client, options);
   informer.start(base::Context());
   ASSERT_TRUE(informer.wait_synced(context()));
-  ASSERT_EQ(::system(restart), 0);
+  if (!conformance::restart_server()) GTEST_SKIP() << "KAITO_TEST_RESTART_COMMAND is not set";
   // The first request may still meet a server that starts.
   ASSERT_TRUE(
       eventually([&] { return kube::create(context(), *client, config_map("c")).has_value(); }));

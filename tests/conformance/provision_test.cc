@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -21,6 +20,7 @@
 #include "provision/cloud/local/local_provider.h"
 #include "provision/drain.h"
 #include "provision/provisioner.h"
+#include "server_under_test.h"
 
 namespace {
 
@@ -46,11 +46,7 @@ bool eventually(Done done) {
 class Provision : public testing::Test {
  protected:
   void SetUp() override {
-    const char* kubeconfig = ::getenv("KAITO_TEST_KUBECONFIG");
-    if (!kubeconfig) GTEST_SKIP() << "KAITO_TEST_KUBECONFIG is not set";
-    const auto config = kube::RestConfig::from_kubeconfig_file(kubeconfig);
-    ASSERT_TRUE(config) << config.error().message();
-    client = kube::Client::create(*config).value();
+    client = kube::Client::create(conformance::server_under_test()).value();
     counting = std::make_unique<CountingClient>(*client);
     for (const char* file : {"karpenter.sh_nodeclaims.yaml", "karpenter.sh_machines.yaml"}) {
       apply_crd(std::string(KAITO_SOURCE_DIR "/config/crd/") + file);

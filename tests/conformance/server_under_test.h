@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+
+#include "kube/rest/client.h"
+
+namespace conformance {
+
+/// The API server the suites speak to: that of KAITO_TEST_KUBECONFIG, or else an embedded one of
+/// this process, started at the first call with an empty store. Aborts with the reason when there
+/// is none.
+const kube::RestConfig& server_under_test();
+
+/// Whether it is the embedded one.
+bool is_embedded();
+
+/// Ends the server at once and starts it again on what it had stored; false when the server of the
+/// kubeconfig cannot be restarted (KAITO_TEST_RESTART_COMMAND is not set).
+bool restart_server();
+
+}  // namespace conformance
