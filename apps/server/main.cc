@@ -99,6 +99,7 @@ void log_ready(const base::Logger& log, const Loaded& loaded, const std::string&
             {"cacheTokens", loaded.options.cache_tokens},
             {"parallel", loaded.options.parallel},
             {"threads", loaded.options.threads},
+            {"kernels", inference::Decoder::matmul_kernels()},
             {"chatTemplate", loaded.model->has_chat_template()},
             {"startMs", std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}});
 }

@@ -7,6 +7,7 @@
 #include <exception>
 
 #include "base/assert.h"
+#include "inference/engine/matmul/matmul.h"
 
 namespace inference {
 
@@ -115,6 +116,8 @@ void Decoder::truncate(SequenceId sequence, int position) {
 void Decoder::share_prefix(SequenceId from, SequenceId to, int count) {
   llama_memory_seq_cp(llama_get_memory(context_), from, to, 0, count);
 }
+
+std::string_view Decoder::matmul_kernels() { return matmul_name(); }
 
 void Decoder::set_threads(int threads) {
   const int bounded = std::clamp(threads, 1, options_.threads);

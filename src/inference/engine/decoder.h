@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "base/result.h"
 #include "inference/engine/model.h"
@@ -52,6 +53,8 @@ class Decoder {
   void share_prefix(SequenceId from, SequenceId to, int count);
   /// Takes effect at the next decode; between 1 and `Options::threads`.
   void set_threads(int threads);
+  /// What computes the matrix products, for the log.
+  static std::string_view matmul_kernels();
   /// Makes a running and all later `decode` return Cancelled; any thread.
   void abort() { aborted_ = true; }
 

@@ -339,6 +339,27 @@ void Scheduler::finish(Slot& one, FinishReason reason) {
   report(*one.job, reason);
   one.job.reset();
   one.last_used = ++uses_;
+  trim_idle();
+}
+
+void Scheduler::trim_idle() {
+  // Attention looks at every cell in use, also at those of idle slots: keep the last conversation,
+  // and others only while they are small.
+  const auto limit = static_cast<std::size_t>(options_.context_tokens / 2);
+  for (;;) {
+    Slot* oldest = nullptr;
+    Slot* newest = nullptr;
+    std::size_t idle_tokens = 0;
+    for (Slot& one : slots_) {
+      if (one.job || one.computed.empty()) continue;
+      idle_tokens += one.computed.size();
+      if (!oldest || one.last_used < oldest->last_used) oldest = &one;
+      if (!newest || one.last_used > newest->last_used) newest = &one;
+    }
+    if (idle_tokens <= limit || oldest == newest) return;
+    deps_.decoder.truncate(oldest->sequence, 0);
+    oldest->computed.clear();
+  }
 }
 
 void Scheduler::report(const Job& job, FinishReason reason) const {

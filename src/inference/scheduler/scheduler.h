@@ -79,6 +79,7 @@ class Scheduler {
   void take_token(Slot& slot, int place);
   std::optional<FinishReason> end_of(const Job& job, TokenId token) const;
   void finish(Slot& slot, FinishReason reason);
+  void trim_idle();
   void report(const Job& job, FinishReason reason) const;
   void fail_running(const base::Error& error);
   void update_gauges();
