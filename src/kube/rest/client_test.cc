@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <set>
 #include <thread>
 
 #include "base/file.h"
@@ -306,6 +307,20 @@ TEST(Client, StreamsRawBytes) {
   EXPECT_EQ(client->get_raw(context(), "/x", collect).error().message(), "no logs");
   EXPECT_EQ(all, "line 1\nline 2\n");
   EXPECT_EQ(client->get_raw(context(), "x", collect).error().code(), ErrorCode::Invalid);
+}
+
+TEST(Client, KeepsItsConnection) {
+  ScriptedServer server({ScriptedServer::json(200, "{}"), ScriptedServer::json(404, "{}"),
+                         ScriptedServer::stream({R"({"metadata":{},"items":[]})"}),
+                         ScriptedServer::json(200, "{}")});
+  const auto client = server.client();
+  EXPECT_TRUE(client->get(context(), kPod, kKey));
+  EXPECT_FALSE(client->get(context(), kPod, kKey));
+  EXPECT_TRUE(client->list(context(), kPod, {}));
+  EXPECT_TRUE(client->create(context(), kNode, value("{}")));
+  std::set<std::string> peers;
+  for (const auto& seen : server.seen()) peers.insert(seen.peer);
+  EXPECT_THAT(peers, SizeIs(1));
 }
 
 TEST(Client, SaysThatNobodyAnswers) {

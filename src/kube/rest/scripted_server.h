@@ -19,7 +19,7 @@ namespace kube {
 class ScriptedServer {
  public:
   struct Seen {
-    std::string method, target, path, content_type, accept, authorization, body;
+    std::string method, target, path, content_type, accept, authorization, peer, body;
   };
   using Step = std::function<void(const base::Context&, net::HttpExchange&)>;
 
@@ -84,6 +84,7 @@ class ScriptedServer {
               .content_type = std::string(head.headers.get_or("Content-Type", "")),
               .accept = std::string(head.headers.get_or("Accept", "")),
               .authorization = std::string(head.headers.get_or("Authorization", "")),
+              .peer = head.peer,
               .body = exchange.read_body(1 << 20).value_or("unreadable")};
     Step step;
     {
