@@ -59,6 +59,17 @@ class ServerTest : public testing::Test {
     options.tokens = {{"secret", "admin"}};
     options.pod_logs = &logs_;
     options.watch_history_events = history;
+    options.admission = {{"", "secrets", AdmissionPhase::Validate, [](const AdmissionRequest& r) {
+                            AdmissionResult result;
+                            result.warnings = {"seen"};
+                            result.allowed = r.name != "no";
+                            result.code = r.operation == Operation::Create ? 422 : 403;
+                            result.message = "not here";
+                            if (!result.allowed)
+                              result.causes = {invalid_field("data.a", "bad"),
+                                               required_field("data.b")};
+                            return result;
+                          }}};
     auto server = Server::create(std::move(options));
     ASSERT_TRUE(server) << server.error().message();
     server_ = *std::move(server);
@@ -163,6 +174,18 @@ TEST_F(ServerTest, AnswersWrongRequestsWithStatus) {
   EXPECT_EQ(get(std::string(kMaps) + "?resourceVersion=x").status, 400);
   EXPECT_EQ(get(std::string(kMaps) + "?resourceVersion=99999").status, 504);
   EXPECT_EQ(call("PATCH", std::string(kMaps) + "/x", "{}", "application/json").status, 415);
+}
+
+TEST_F(ServerTest, TellsWhatAdmissionSays) {
+  const std::string secrets = "/api/v1/namespaces/default/secrets";
+  const auto refused = post(secrets, R"({"metadata":{"name":"no"}})");
+  EXPECT_EQ(refused.status, 422);
+  EXPECT_EQ(refused.reason(), "Invalid");
+  EXPECT_EQ(json::find_array(refused.body, "details.causes")->size(), 2U);
+  const auto made = post(secrets, R"({"metadata":{"name":"yes"},"stringData":{"a":"b"}})");
+  EXPECT_EQ(made.status, 201) << made.text;
+  EXPECT_EQ(made.headers.get_or("Warning", ""), "299 - \"seen\"");
+  EXPECT_EQ(json::find_string(made.body, "data.a"), "Yg==");
 }
 
 TEST_F(ServerTest, ListsDiscoveryInBothForms) {

@@ -7,6 +7,7 @@
 #include "apiserver/builtin/rows.h"
 #include "apiserver/objects/metadata.h"
 #include "apiserver/resources/json_path.h"
+#include "apiserver/schema/crd.h"
 
 namespace apiserver {
 namespace {
@@ -256,10 +257,10 @@ class CrdStrategy final : public Strategy {
       causes.push_back(required_field(path + ".schema.openAPIV3Schema", "schemas are required"));
       return;
     }
-    if (text_of(*schema, "type") != "object")
-      causes.push_back(invalid_field(
-          path + ".schema.openAPIV3Schema.type",
-          fmt::format("\"{}\": must be object at the root", text_of(*schema, "type"))));
+    const std::string at = path + ".schema.openAPIV3Schema";
+    const json::Value& root = *json::find(entry, "schema.openAPIV3Schema");
+    for (const SchemaViolation& violation : check_structural(root, at))
+      causes.push_back({violation.reason, violation.message, violation.field});
   }
 
   static void validate_columns(const json::Value& entry, const std::string& path,

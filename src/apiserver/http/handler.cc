@@ -74,13 +74,22 @@ void ApiHandler::handle(const base::Context& ctx, net::HttpExchange& exchange) c
     return;
   }
   request.user = user.value_or("system:anonymous");
-  const ApiStatus done = dispatch(request);
+  const ApiStatus done = guarded_dispatch(request);
   if (!done && !exchange.answered()) send_error(request, done.error());
   if (!done && done.error().code >= 500)
     deps_.log.warn("request failed", {{"method", exchange.request().method},
                                       {"path", exchange.request().target.path},
                                       {"code", done.error().code},
                                       {"error", done.error().message}});
+}
+
+ApiStatus ApiHandler::guarded_dispatch(ApiRequest& request) const {
+  try {
+    return dispatch(request);
+  } catch (const std::exception& error) {
+    // Nothing below throws by design; one bad request must not end the process all the same.
+    return status_error(500, "InternalError", error.what());
+  }
 }
 
 ApiStatus ApiHandler::dispatch(ApiRequest& request) const {
@@ -203,6 +212,8 @@ ApiStatus ApiHandler::dispatch_resource(ApiRequest& request, std::string_view gr
 ApiStatus ApiHandler::run_verb(ApiRequest& request, const Target& target) const {
   const std::string& method = request.head().method;
   const bool read = method == "GET" || method == "HEAD";
+  if (!target.version->deprecation_warning.empty())
+    request.warnings.push_back(target.version->deprecation_warning);
   if (target.subresource == "status") {
     if (!target.version->status_subresource) return no_such_page();
     if (read) return handle_get(request, deps_, target);

@@ -24,6 +24,7 @@ class ApiHandler {
   void handle(const base::Context& ctx, net::HttpExchange& exchange) const;
 
  private:
+  ApiStatus guarded_dispatch(ApiRequest& request) const;
   ApiStatus dispatch(ApiRequest& request) const;
   ApiStatus dispatch_api(ApiRequest& request, std::string_view rest, ApiRoot root) const;
   ApiStatus dispatch_resource(ApiRequest& request, std::string_view group, std::string_view version,

@@ -8,9 +8,7 @@
 namespace apiserver {
 namespace {
 
-void take_warnings(ApiRequest& request, const Target& target, WriteOutcome& outcome) {
-  if (!target.version->deprecation_warning.empty())
-    request.warnings.push_back(target.version->deprecation_warning);
+void take_warnings(ApiRequest& request, const WriteOutcome& outcome) {
   request.warnings.insert(request.warnings.end(), outcome.warnings.begin(), outcome.warnings.end());
 }
 
@@ -73,7 +71,7 @@ ApiStatus handle_create(ApiRequest& request, const HandlerDeps& deps, const Targ
   const WriteOptions options = TRY(write_options(request));
   json::Value body = TRY(read_document(request));
   WriteOutcome outcome = TRY(deps.engine.create(target, std::move(body), options));
-  take_warnings(request, target, outcome);
+  take_warnings(request, outcome);
   send_object(request, deps, answer, target, 201, *outcome.object);
   return {};
 }
@@ -83,7 +81,7 @@ ApiStatus handle_update(ApiRequest& request, const HandlerDeps& deps, const Targ
   const WriteOptions options = TRY(write_options(request));
   const json::Value body = TRY(read_document(request));
   WriteOutcome outcome = TRY(deps.engine.update(target, body, options));
-  take_warnings(request, target, outcome);
+  take_warnings(request, outcome);
   send_object(request, deps, answer, target, 200, *outcome.object);
   return {};
 }
@@ -139,7 +137,7 @@ ApiStatus handle_patch(ApiRequest& request, const HandlerDeps& deps, const Targe
                         "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be "
                         "specified for non-apply patch");
   WriteOutcome outcome = TRY(deps.engine.patch(target, patch.type, patch.document, options));
-  take_warnings(request, target, outcome);
+  take_warnings(request, outcome);
   send_object(request, deps, answer, target, outcome.created ? 201 : 200, *outcome.object);
   return {};
 }

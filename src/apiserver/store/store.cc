@@ -217,7 +217,10 @@ void Store::publish(ChangeRef change) {
       objects[change->key] = change->object;
     }
     state.history.push_back(change);
-    while (state.history.size() > options_.history_events) {
+    state.history_bytes += change->object->text.size();
+    while (state.history.size() > options_.history_events ||
+           (state.history_bytes > options_.history_bytes && state.history.size() > 1)) {
+      state.history_bytes -= state.history.front()->object->text.size();
       state.compacted = state.history.front()->revision;
       evicted.push_back(std::move(state.history.front()));
       state.history.pop_front();

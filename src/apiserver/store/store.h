@@ -93,8 +93,10 @@ struct Snapshot {
 class Store {
  public:
   struct Options {
-    std::filesystem::path path{};             ///< The database file; its folder must exist.
-    std::size_t history_events = 10'000;      ///< Changes kept for watches that resume.
+    std::filesystem::path path{};         ///< The database file; its folder must exist.
+    std::size_t history_events = 10'000;  ///< Changes kept for watches that resume.
+    std::size_t history_bytes =
+        32 << 20;  ///< The same as text; in memory it takes several times that.
     std::size_t watcher_queue_events = 8192;  ///< Lag at which a watcher is cut off.
   };
 
@@ -140,6 +142,7 @@ class Store {
   struct State {
     std::map<std::string, Objects, std::less<>> resources{};
     std::deque<ChangeRef> history;
+    std::size_t history_bytes = 0;
     Revision compacted = 0;  ///< Watches may start from here on.
     std::map<std::string, std::vector<std::weak_ptr<Watcher>>, std::less<>> watchers{};
   };

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,7 +25,8 @@ class StoreTest : public testing::Test {
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
   std::unique_ptr<Store> open(std::size_t history = 10'000, std::size_t queue = 16) {
-    auto store = Store::open({folder_ / "db", history, queue});
+    auto store = Store::open(
+        {.path = folder_ / "db", .history_events = history, .watcher_queue_events = queue});
     EXPECT_TRUE(store) << store.error().message();
     return store ? *std::move(store) : nullptr;
   }
@@ -57,7 +59,7 @@ TEST_F(StoreTest, RefusesASecondProcessButNotASecondOpenAfterClose) {
   auto store = open();
   const pid_t child = fork();
   if (child == 0) {
-    auto second = Store::open({folder_ / "db"});
+    auto second = Store::open({.path = folder_ / "db"});
     _exit(!second && second.error().code() == base::ErrorCode::AlreadyExists ? 0 : 1);
   }
   int status = 0;
@@ -139,13 +141,56 @@ TEST_F(StoreTest, SlowWatcherIsCutOffAfterWhatItGot) {
   EXPECT_EQ(seen, 5);
 }
 
+TEST_F(StoreTest, HistoryIsBoundedInBytesToo) {
+  auto store = Store::open({.path = folder_ / "db", .history_bytes = 300});
+  ASSERT_TRUE(store);
+  const Revision first = (*store)->revision();
+  for (int i = 0; i < 20; ++i)
+    ASSERT_TRUE((*store)->create("/pods", {"a", std::to_string(i)}, object("x")));
+  EXPECT_FALSE((*store)->watch({"/pods", "", ""}, first));
+  EXPECT_TRUE((*store)->watch({"/pods", "", ""}, (*store)->revision() - 1));
+}
+
+TEST_F(StoreTest, SurvivesAFullDisk) {
+  const pid_t child = fork();
+  if (child == 0) {
+    // A limit on file sizes stands for the full disk.
+    signal(SIGXFSZ, SIG_IGN);
+    auto store = Store::open({.path = folder_ / "db"});
+    if (!store) _exit(2);
+    rlimit limit{};
+    getrlimit(RLIMIT_FSIZE, &limit);
+    const rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = 200'000;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    json::Value big = object("x");
+    big.get_object()["fill"] = json::String(std::string(20'000, 'f'));
+    int stored = 0;
+    while (stored < 100 && (*store)->create("/pods", {"a", std::to_string(stored)}, big)) ++stored;
+    if (stored == 0 || stored == 100) _exit(3);
+    const Revision revision = (*store)->revision();
+    if ((*store)->create("/pods", {"a", "more"}, big)) _exit(4);
+    if ((*store)->revision() != revision || (*store)->get("/pods", {"a", "more"})) _exit(5);
+    limit.rlim_cur = before;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    if (!(*store)->create("/pods", {"a", "more"}, big)) _exit(6);
+    store->reset();
+    auto again = Store::open({.path = folder_ / "db"});
+    _exit(again && (*again)->count("/pods") == static_cast<std::size_t>(stored) + 1 ? 0 : 7);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
 TEST_F(StoreTest, LosesNothingAcknowledgedWhenKilled) {
   for (int round = 0; round < 3; ++round) {
     int pipe_fds[2];
     ASSERT_EQ(pipe(pipe_fds), 0);
     const pid_t child = fork();
     if (child == 0) {
-      auto store = Store::open({folder_ / "db"});
+      auto store = Store::open({.path = folder_ / "db"});
       if (!store) _exit(2);
       for (int i = 0;; ++i) {
         const std::string name = std::to_string(round) + "-" + std::to_string(i);
