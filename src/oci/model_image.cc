@@ -218,6 +218,8 @@ std::string_view to_string(Placement placement) {
       return "hard link";
     case Placement::Reflink:
       return "reflink";
+    case Placement::SymbolicLink:
+      return "symbolic link";
     case Placement::Copy:
       return "copy";
   }

@@ -54,8 +54,10 @@ base::Result<Descriptor> push_model(const base::Context& ctx, RegistryClient& cl
 /// `6.7b`, `135m`: the parameter count as ModelPack writes it.
 std::string format_param_size(std::uint64_t parameters);
 
-/// How a file came into its folder.
-enum class Placement { HardLink, Reflink, Copy };
+/// How a file came into its folder, cheapest first. A symbolic link points at the store, as happens
+/// when store and folder are different mounts: whoever reads the folder needs the store mounted at
+/// the same path.
+enum class Placement { HardLink, Reflink, SymbolicLink, Copy };
 std::string_view to_string(Placement placement);
 
 struct ModelFile {
@@ -88,9 +90,9 @@ struct PulledModel {
 
 inline constexpr std::string_view kModelFileName = "model.json";
 
-/// Downloads what the node's store lacks and places the files into `destination`: hard links to the
-/// store's copy where the file system allows it, else copies. Last of all comes `model.json` with
-/// reference, digest and files, so that a folder with it is complete. Progress covers all files.
+/// Downloads what the node's store lacks and places the files into `destination` by the cheapest
+/// way that works, so that a node has one copy. Last of all comes `model.json` with reference,
+/// digest and files, so that a folder with it is complete. Progress covers all files.
 base::Result<PulledModel> pull_model(const base::Context& ctx, RegistryClient& client,
                                      const Reference& ref, ContentStore& store,
                                      const std::filesystem::path& destination,

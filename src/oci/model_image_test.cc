@@ -1,6 +1,9 @@
 #include "oci/model_image.h"
 
+#include <sys/stat.h>
+
 #include "base/file.h"
+#include "oci/place_file.h"
 #include "oci/test_support.h"
 
 namespace oci {
@@ -95,6 +98,48 @@ TEST(PackModel, OnlyPlainFilesThatExist) {
   EXPECT_FALSE(pack_model(base::Context(), dir.path(), {}, {}));
   EXPECT_EQ(pack_model(base::Context(), dir.path() / "none", {}, {}).error().code(),
             base::ErrorCode::NotFound);
+}
+
+TEST(PlaceFile, LinksWithinAFileSystemAndReplacesInOneStep) {
+  const TempDir dir;
+  ASSERT_TRUE(base::write_file_atomic(dir.path() / "blob", "content", 0444));
+  ASSERT_TRUE(base::write_file_atomic(dir.path() / "b.gguf", "old", 0444));
+  EXPECT_EQ(*place_file(base::Context(), dir.path() / "blob", dir.path(), "a/b/c.gguf"),
+            Placement::HardLink);
+  EXPECT_EQ(*place_file(base::Context(), dir.path() / "blob", dir.path(), "b.gguf"),
+            Placement::HardLink);
+  EXPECT_EQ(*place_file(base::Context(), dir.path() / "blob", dir.path(), "b.gguf"),
+            Placement::HardLink);
+  EXPECT_EQ(*base::read_file(dir.path() / "a/b/c.gguf"), "content");
+  EXPECT_EQ(*base::read_file(dir.path() / "b.gguf"), "content");
+  std::size_t entries = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(dir.path()))
+    ++entries;
+  EXPECT_EQ(entries, 3U) << "no temporary name stays behind";
+}
+
+TEST(PlaceFile, FollowsNoLinkOutOfTheFolder) {
+  const TempDir dir;
+  const TempDir outside;
+  ASSERT_TRUE(base::write_file_atomic(dir.path() / "blob", "content", 0444));
+  std::filesystem::create_directory_symlink(outside.path(), dir.path() / "a");
+  EXPECT_FALSE(place_file(base::Context(), dir.path() / "blob", dir.path(), "a/c.gguf"));
+  EXPECT_TRUE(std::filesystem::is_empty(outside.path()));
+}
+
+TEST(PlaceFile, AcrossFileSystemsTheStoreKeepsTheOnlyCopy) {
+  const TempDir dir;
+  const std::filesystem::path memory = "/dev/shm";
+  struct stat here{};
+  struct stat there{};
+  if (::stat(memory.c_str(), &there) != 0 || ::stat(dir.path().c_str(), &here) != 0 ||
+      here.st_dev == there.st_dev)
+    GTEST_SKIP() << "one file system only";
+  const auto blob = memory / ("kaito-oci-" + base::random_name_suffix(10));
+  ASSERT_TRUE(base::write_file_atomic(blob, "content", 0444));
+  EXPECT_EQ(*place_file(base::Context(), blob, dir.path(), "c.gguf"), Placement::SymbolicLink);
+  EXPECT_EQ(*base::read_file(dir.path() / "c.gguf"), "content");
+  std::filesystem::remove(blob);
 }
 
 TEST(FormatParamSize, AsModelPackWritesIt) {

@@ -75,18 +75,28 @@ Status copy_content(const base::Context& ctx, int from, int to, std::string_view
   }
 }
 
+bool reflink(int from, int folder, const std::string& name) {
+  const base::UniqueFd to(
+      ::openat(folder, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode));
+  if (to && ::ioctl(to.get(), FICLONE, from) == 0) return true;
+  if (to) ::unlinkat(folder, name.c_str(), 0);
+  return false;
+}
+
 /// Fills `name` in `folder` anew; the caller removes it on failure.
 base::Result<Placement> fill(const base::Context& ctx, const std::filesystem::path& source,
                              int folder, const std::string& name) {
   if (::linkat(AT_FDCWD, source.c_str(), folder, name.c_str(), 0) == 0) return Placement::HardLink;
-  if (errno == ENOENT) return base::system_error(fmt::format("linking {}", source.string()), errno);
-  const std::string what = fmt::format("copying {}", source.string());
+  const std::string what = fmt::format("placing {}", source.string());
   const base::UniqueFd from(::open(source.c_str(), O_RDONLY | O_CLOEXEC));
   if (!from) return base::system_error(what, errno);
+  if (reflink(from.get(), folder, name)) return Placement::Reflink;
+  // Two mounts of one file system are not linked either: a pod's volumes always come to here.
+  const auto absolute = std::filesystem::absolute(source);
+  if (::symlinkat(absolute.c_str(), folder, name.c_str()) == 0) return Placement::SymbolicLink;
   const base::UniqueFd to(
       ::openat(folder, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode));
   if (!to) return file_error(what, errno);
-  if (::ioctl(to.get(), FICLONE, from.get()) == 0) return Placement::Reflink;
   TRY(copy_content(ctx, from.get(), to.get(), what));
   return Placement::Copy;
 }
