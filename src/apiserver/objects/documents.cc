@@ -75,14 +75,14 @@ ApiResult<json::Value> apply_configuration(const ResourceDefinition& resource,
     for (const char* key : {"apiVersion", "kind", "metadata", "status"})
       if (json::Value* value = object.if_contains(key)) kept.emplace(key, std::move(*value));
     object = std::move(kept);
-  } else if (version.status_subresource) {
-    object.erase("status");
   }
-  const ApplyOptions options{.manager = {.manager = writer.manager,
-                                         .api_version = writer.api_version,
-                                         .subresource = writer.subresource,
-                                         .time = writer.time},
-                             .force = writer.force};
+  ApplyOptions options{.manager = {.manager = writer.manager,
+                                   .api_version = writer.api_version,
+                                   .subresource = writer.subresource,
+                                   .time = writer.time},
+                       .force = writer.force,
+                       .closed_schema = resource.custom};
+  if (version.status_subresource && writer.subresource.empty()) options.reset_fields = {"status"};
   std::optional<json::Value> current;
   if (live) current = *live;
   auto outcome = server_side_apply(current, wanted, version.schema, options);

@@ -44,7 +44,7 @@ void collect(const json::Value& value, SchemaNode schema, FieldSet& out) {
         collect((*array)[i], schema.items(), child);
         child.add_self();
       }
-      return;
+      return;  // An empty list whose elements are owned one by one is nobody's.
     }
   }
   out.add_self();
@@ -129,6 +129,7 @@ FieldSet FieldSet::from_value(const json::Value& value, SchemaNode schema) {
   FieldSet result;
   collect(value, schema, result);
   result.member_ = false;
+  result.drop_empty_children();
   return result;
 }
 

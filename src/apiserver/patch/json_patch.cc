@@ -101,6 +101,19 @@ base::Status add(json::Value& root, const std::vector<std::string>& tokens, json
   return {};
 }
 
+/// Replaces an element, or sets a member: Kubernetes does not ask whether it was there.
+base::Status replace(json::Value& root, const std::vector<std::string>& tokens, json::Value value) {
+  if (!tokens.empty()) {
+    json::Value* parent = TRY(resolve(root, tokens, tokens.size() - 1));
+    if (json::Object* object = parent->if_object()) {
+      object->insert_or_assign(tokens.back(), std::move(value));
+      return {};
+    }
+  }
+  *TRY(resolve(root, tokens, tokens.size())) = std::move(value);
+  return {};
+}
+
 /// Takes the value out of the document.
 Result<json::Value> remove(json::Value& root, const std::vector<std::string>& tokens) {
   if (tokens.empty()) return std::exchange(root, json::Value());
@@ -148,9 +161,7 @@ class Patcher {
       return {};
     }
     if (op == "replace") {
-      json::Value replacement = TRY(value(*object));
-      *TRY(resolve(document_, path, path.size())) = std::move(replacement);
-      return {};
+      return replace(document_, path, TRY(value(*object)));
     }
     if (op == "move") return move(TRY(pointer(*object, "from")), path);
     if (op == "copy") return copy(TRY(pointer(*object, "from")), path);

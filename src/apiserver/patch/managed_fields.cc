@@ -166,7 +166,8 @@ json::Value update_managed_fields(const std::optional<json::Value>& before, json
 
   const std::optional<json::Value> old =
       before ? std::optional(without_managed_fields(*before)) : std::nullopt;
-  const FieldChanges changes = compare_fields(old ? &*old : nullptr, &after, SchemaNode(schema));
+  const FieldChanges changes =
+      compare_fields(old ? &*old : nullptr, &after, SchemaNode::resource(schema));
   FieldSet written = changes.added.union_with(changes.modified);
   const FieldSet lost = written.union_with(changes.removed);
   for (ManagedEntry& entry : entries) entry.fields = entry.fields.difference(lost);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "apiserver/patch/structured_merge.h"
+#include "apiserver/schema/structural.h"
 
 namespace apiserver {
 namespace {
@@ -18,12 +19,26 @@ constexpr std::string_view kServerFields[] = {
     "managedFields", "resourceVersion",   "uid",      "creationTimestamp",
     "generation",    "deletionTimestamp", "selfLink", "deletionGracePeriodSeconds"};
 
-json::Value without_server_fields(json::Value applied) {
+json::Value writable_part(json::Value applied, const ApplyOptions& options) {
+  if (json::Object* object = applied.if_object()) {
+    for (const std::string& key : options.reset_fields) object->stable_erase(key);
+  }
   json::Value* metadata = json::find(applied, "metadata");
   if (metadata && metadata->is_object()) {
     for (const auto key : kServerFields) metadata->get_object().stable_erase(key);
   }
   return applied;
+}
+
+base::Status check_declared(const json::Value& wanted, const json::Object& schema) {
+  const auto unknown = unknown_paths(schema, wanted);
+  if (unknown.empty()) return {};
+  std::string message;
+  for (const std::string& path : unknown) {
+    message.append(
+        fmt::format("{}.{}: field not declared in schema", message.empty() ? "" : "; ", path));
+  }
+  return base::Error(base::ErrorCode::Invalid, std::move(message));
 }
 
 /// What pruning must never take, owned or not.
@@ -53,13 +68,13 @@ std::string shown_manager(const ManagedEntry& entry) {
 /// The entries of the live object; all of it belongs to `before-first-apply` when nobody tracked
 /// it.
 std::vector<ManagedEntry> live_entries(const json::Value& live, SchemaNode schema,
-                                       const FieldManager& manager) {
+                                       const ApplyOptions& options) {
   std::vector<ManagedEntry> entries = read_managed_fields(live);
   if (!entries.empty()) return entries;
-  const json::Value document = without_managed_fields(live);
+  const json::Value document = writable_part(live, options);
   ManagedEntry all{.manager = std::string(kBeforeFirstApply),
-                   .api_version = manager.api_version,
-                   .time = manager.time,
+                   .api_version = options.manager.api_version,
+                   .time = options.manager.time,
                    .fields = compare_fields(nullptr, &document, schema).added};
   strip_unowned(all.fields);
   if (!all.fields.empty()) entries.push_back(std::move(all));
@@ -109,8 +124,9 @@ std::string conflict_message(const std::vector<ApplyConflict>& conflicts) {
 base::Result<ApplyOutcome> server_side_apply(const std::optional<json::Value>& live,
                                              const json::Value& applied, const json::Object& schema,
                                              const ApplyOptions& options) {
-  const SchemaNode root(schema);
-  const json::Value wanted = without_server_fields(applied);
+  const SchemaNode root = SchemaNode::resource(schema);
+  const json::Value wanted = writable_part(applied, options);
+  if (options.closed_schema) TRY(check_declared(wanted, schema));
   const json::Value old = live ? without_managed_fields(*live) : json::Value();
   const json::Value* old_document = live ? &old : nullptr;
   ManagedEntry mine{
@@ -122,7 +138,7 @@ base::Result<ApplyOutcome> server_side_apply(const std::optional<json::Value>& l
       .fields = FieldSet::from_value(wanted, root)};
   std::vector<ManagedEntry> others;
   std::optional<ManagedEntry> last;
-  if (live) others = live_entries(*live, root, options.manager);
+  if (live) others = live_entries(*live, root, options);
   const auto previous = std::find_if(others.begin(), others.end(),
                                      [&](const auto& entry) { return entry.same_owner(mine); });
   if (previous != others.end()) {

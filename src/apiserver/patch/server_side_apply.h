@@ -12,7 +12,10 @@ namespace apiserver {
 
 struct ApplyOptions {
   FieldManager manager;
-  bool force = false;  ///< Take fields that others own.
+  bool force = false;          ///< Take fields that others own.
+  bool closed_schema = false;  ///< Fields that the schema does not know are errors.
+  /// Members of the object that this (sub)resource may not write, such as `status`.
+  std::vector<std::string> reset_fields{};
 };
 
 /// A field that another manager owns with another value.
@@ -35,10 +38,9 @@ std::string conflict_message(const std::vector<ApplyConflict>& conflicts);
 /// Server-side apply. `applied` is what the manager wants, all of it; `live` is nothing when the
 /// object is new. Fields the manager owned and no longer applies go, unless others own them too.
 /// metadata.managedFields of the result is up to date; an apply that changes nothing returns an
-/// object equal to `live`, times included. Fields that a subresource may not touch must be taken
-/// out of `applied` by the caller. Both documents are in the request's version.
-/// Errors: Invalid when `applied` does not fit the schema's lists (an element without its key or
-/// twice), naming the path.
+/// object equal to `live`, times included. Both documents are in the request's version.
+/// Errors: Invalid, naming the path, when `applied` has fields unknown to a closed schema, or does
+/// not fit the schema's lists (an element without its key or twice).
 base::Result<ApplyOutcome> server_side_apply(const std::optional<json::Value>& live,
                                              const json::Value& applied, const json::Object& schema,
                                              const ApplyOptions& options);

@@ -151,14 +151,19 @@ TEST(ServerSideApply, KeepsWhatOthersOwn) {
   EXPECT_EQ(fields_of(live, "b"), R"({"f:spec":{}})");
 }
 
-TEST(ServerSideApply, ElementsSharedByManagersStayWhole) {
-  json::Value live = applied({}, R"({"containers":[{"name":"a","image":"1"}]})", "a");
+TEST(ServerSideApply, AnElementGoesWithItsOwner) {
+  json::Value live = applied({}, R"({"replicas":1,"containers":[{"name":"a","image":"1"}]})", "a");
   json::Value changed = live;
   changed.at("spec").at("containers").at(0).as_object()["pull"] = "Always";
   live = updated(live, changed, "b");
-  // b owns only `pull` of the element: the element stays, with its key.
-  live = applied(live, "{}", "a");
-  EXPECT_EQ(spec_of(live), R"({"containers":[{"name":"a","pull":"Always"}]})");
+  // b owns a field of the element, but not the element.
+  const json::Value gone = applied(live, R"({"replicas":1})", "a");
+  EXPECT_EQ(spec_of(gone), R"({"replicas":1})");
+  EXPECT_EQ(fields_of(gone, "b"), "");
+  // c owns the element too: it stays, with its key and what others set.
+  live = applied(live, R"({"containers":[{"name":"a"}]})", "c");
+  EXPECT_EQ(spec_of(applied(live, R"({"replicas":1})", "a")),
+            R"({"replicas":1,"containers":[{"name":"a","pull":"Always"}]})");
 }
 
 TEST(ServerSideApply, MergesListsInOrder) {
@@ -171,7 +176,9 @@ TEST(ServerSideApply, MergesListsInOrder) {
   const Case cases[] = {
       {"new after live", R"(["a","b"])", R"(["c"])", R"(["a","b","c"])"},
       {"live order where applied agrees", R"(["a","x","b"])", R"(["a","b"])", R"(["a","x","b"])"},
-      {"applied order wins", R"(["a","x","b"])", R"(["b","a"])", R"(["b","a","x"])"},
+      {"applied order wins", R"(["a","x","b"])", R"(["b","a"])", R"(["x","b","a"])"},
+      {"live neighbours stay together", R"(["v","u","w"])", R"(["u","x","v"])",
+       R"(["u","w","x","v"])"},
       {"new between", R"(["a","b"])", R"(["a","n","b"])", R"(["a","n","b"])"},
       {"nothing applied", R"(["a"])", R"([])", R"(["a"])"},
   };
@@ -280,11 +287,49 @@ TEST(ServerSideApply, RefusesListsItCannotMerge) {
   const auto no_key = apply({}, document(R"({"containers":[{"image":"x"}]})"), "a", "t");
   ASSERT_FALSE(no_key.has_value());
   EXPECT_EQ(no_key.error().message(),
-            ".spec.containers: element 0: associative list with keys has an element that omits key "
-            "field \"name\"");
+            ".spec.containers: element 0: associative list with keys has an element that omits all "
+            "key fields [\"name\"] (and doesn't have default values for any key fields)");
   const auto twice = apply({}, document(R"({"containers":[{"name":"x"},{"name":"x"}]})"), "a", "t");
   ASSERT_FALSE(twice.has_value());
   EXPECT_EQ(twice.error().message(), ".spec.containers: duplicate entries for key [name=\"x\"]");
+}
+
+TEST(ServerSideApply, NullIsAValueWhereTheSchemaAllowsIt) {
+  json::Object nullable = schema();
+  nullable["properties"].at("spec").at("properties").at("image").as_object()["nullable"] = true;
+  const auto outcome = server_side_apply(
+      document(R"({"image":"x","replicas":1})"), document(R"({"image":null,"replicas":null})"),
+      nullable, {.manager = {.manager = "a", .api_version = "v1", .time = "t"}, .force = true});
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(spec_of(outcome->object), R"({"image":null})");
+}
+
+TEST(ServerSideApply, RefusesUndeclaredFieldsOfAClosedSchema) {
+  const json::Value wanted = document(R"({"bogus":1,"containers":[{"name":"a","huh":1}]})");
+  ApplyOptions options{.manager = {.manager = "a", .api_version = "v1", .time = "t"}};
+  EXPECT_TRUE(server_side_apply({}, wanted, schema(), options).has_value());
+  options.closed_schema = true;
+  const auto outcome = server_side_apply({}, wanted, schema(), options);
+  ASSERT_FALSE(outcome.has_value());
+  EXPECT_EQ(
+      outcome.error().message(),
+      ".spec.bogus: field not declared in schema; .spec.containers[0].huh: field not declared "
+      "in schema");
+}
+
+TEST(ServerSideApply, LeavesResetFieldsAlone) {
+  json::Value live = document(R"({"replicas":1})");
+  live.as_object()["status"] = json::Object{{"ready", 1}};
+  json::Value wanted = document(R"({"replicas":1})");
+  wanted.as_object()["status"] = json::Object{{"ready", 2}};
+  const auto outcome = server_side_apply(
+      live, wanted, schema(),
+      {.manager = {.manager = "a", .api_version = "v1", .time = "t"}, .reset_fields = {"status"}});
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(json::find_int(outcome->object, "status.ready"), 1);
+  EXPECT_EQ(fields_of(outcome->object, "a"), R"({"f:spec":{"f:replicas":{}}})");
+  EXPECT_EQ(fields_of(outcome->object, "before-first-apply"),
+            R"({"f:spec":{".":{},"f:replicas":{}}})");
 }
 
 TEST(ServerSideApply, SubresourcesAreOwnersOfTheirOwn) {

@@ -302,7 +302,8 @@ Result<json::Value> apply_strategic_merge(const json::Value& target, const json:
   const json::Object* changes = patch.if_object();
   if (!changes) return invalid("", "a strategic merge patch must be an object");
   const json::Object* object = target.if_object();
-  return TRY(merge_objects(object ? *object : json::Object(), *changes, SchemaNode(schema), ""));
+  return TRY(
+      merge_objects(object ? *object : json::Object(), *changes, SchemaNode::resource(schema), ""));
 }
 
 }  // namespace apiserver

@@ -26,12 +26,13 @@ Result<json::Value> merge_maps(const json::Value* live, const json::Object& appl
   json::Object result = live && live->is_object() ? live->get_object() : json::Object();
   for (const auto& member : applied) {
     const std::string_view key = key_of(member);
-    if (member.value().is_null()) {
+    const SchemaNode field = schema.member(key);
+    if (member.value().is_null() && field.known() && !field.nullable()) {
       result.stable_erase(key);
       continue;
     }
-    json::Value merged = TRY(merge_applied(result.if_contains(key), member.value(),
-                                           schema.member(key), fmt::format("{}.{}", path, key)));
+    json::Value merged = TRY(merge_applied(result.if_contains(key), member.value(), field,
+                                           fmt::format("{}.{}", path, key)));
     result.insert_or_assign(key, std::move(merged));
   }
   return json::Value(std::move(result));
@@ -46,8 +47,9 @@ Result<std::vector<std::string>> applied_elements(const json::Array& list, Schem
     const auto element = list_elements(json::Array{list[i]}, schema);
     if (!element) {
       return invalid(path, fmt::format("element {}: associative list with keys has an element that "
-                                       "omits key field \"{}\"",
-                                       i, fmt::join(schema.list_keys(), "\", \"")));
+                                       "omits all key fields [\"{}\"] (and doesn't have default "
+                                       "values for any key fields)",
+                                       i, fmt::join(schema.list_keys(), "\" \"")));
     }
     if (!seen.insert(element->front()).second) {
       return invalid(path,
@@ -57,6 +59,17 @@ Result<std::vector<std::string>> applied_elements(const json::Array& list, Schem
   return invalid(path, "the elements of the list cannot be told apart");
 }
 
+using Positions = std::unordered_map<std::string_view, std::size_t>;
+
+/// The first of `wanted` from `from` on that the live list has too; "" for none.
+std::string_view first_shared(const std::vector<std::string>& wanted, std::size_t from,
+                              const Positions& live) {
+  for (; from < wanted.size(); ++from) {
+    if (live.contains(wanted[from])) return wanted[from];
+  }
+  return {};
+}
+
 Result<json::Value> merge_lists(const json::Value* live, const json::Array& applied,
                                 SchemaNode schema, const std::string& path) {
   const auto wanted = TRY(applied_elements(applied, schema, path));
@@ -64,30 +77,27 @@ Result<json::Value> merge_lists(const json::Value* live, const json::Array& appl
   const json::Array& old = live && live->is_array() ? live->get_array() : kNone;
   // A live list whose elements cannot be told apart is replaced.
   const auto present = list_elements(old, schema).value_or(std::vector<std::string>());
-  std::unordered_map<std::string_view, std::size_t> old_at;
+  Positions old_at;
   for (std::size_t i = 0; i < present.size(); ++i) old_at.emplace(present[i], i);
   const std::set<std::string_view> is_wanted(wanted.begin(), wanted.end());
 
+  // Elements that only the live list has stand behind their live neighbours as far as the wanted
+  // order allows; the wanted ones stand as wanted.
   json::Array result;
   std::size_t next_old = 0;
-  // Elements nobody speaks of keep their place after the wanted ones that stood before them.
-  const auto take_unspoken = [&](const std::set<std::string_view>& done) {
-    for (; next_old < present.size(); ++next_old) {
-      const std::string& element = present[next_old];
-      if (done.contains(element)) continue;
-      if (is_wanted.contains(element)) return;
-      result.push_back(old[next_old]);
-    }
-  };
-  std::set<std::string_view> done;
-  take_unspoken(done);
   for (std::size_t i = 0; i < applied.size(); ++i) {
+    const std::string_view next_shared = first_shared(wanted, i, old_at);
+    for (; next_old < present.size() && present[next_old] != next_shared; ++next_old) {
+      if (!is_wanted.contains(present[next_old])) result.push_back(old[next_old]);
+    }
     const auto found = old_at.find(wanted[i]);
     const json::Value* counterpart = found == old_at.end() ? nullptr : &old[found->second];
     result.push_back(TRY(
         merge_applied(counterpart, applied[i], schema.items(), path + shown_element(wanted[i]))));
-    done.insert(wanted[i]);
-    take_unspoken(done);
+    if (wanted[i] == next_shared && next_old < present.size()) ++next_old;
+  }
+  for (; next_old < present.size(); ++next_old) {
+    if (!is_wanted.contains(present[next_old])) result.push_back(old[next_old]);
   }
   return json::Value(std::move(result));
 }
@@ -98,11 +108,13 @@ bool is_empty_container(const json::Value& value) {
   return (object && object->empty()) || (array && array->empty());
 }
 
-/// Whether the child at one element goes; what stays is pruned in place.
+/// Whether the child at one element goes; what stays is pruned in place. A declared field is owned
+/// with anything below it, a map's key or a list's element only when it is a member itself.
 bool child_goes(json::Value& child, const FieldSet& last, const FieldSet* owned, SchemaNode schema,
-                bool whole) {
+                bool declared) {
   static const FieldSet kNobody;
-  if (!owned && (last.is_member() || whole)) return true;
+  const bool kept = owned && (declared || owned->is_member());
+  if (!kept && (declared || last.is_member())) return true;
   const bool was_empty = is_empty_container(child);
   remove_unowned(child, last, owned ? *owned : kNobody, schema);
   return !was_empty && is_empty_container(child) && !(owned && owned->is_member());
@@ -135,7 +147,7 @@ void remove_from_list(json::Array& list, const std::vector<std::string>& element
     const FieldSet* mine = last.find(elements[i]);
     if (mine) {
       const FieldSet* others = owned.find(elements[i]);
-      if (!others && mine->is_member()) continue;
+      if (mine->is_member() && !(others && others->is_member())) continue;
       // The keys stay for as long as the element does.
       FieldSet kept_fields = others ? *others : FieldSet();
       for (const auto key : keys) kept_fields.child(field_element(key)).add_self();

@@ -11,8 +11,8 @@
 namespace apiserver {
 
 /// `applied` over `live` (null for none): objects and list elements merge, everything else is
-/// replaced, null removes. Live elements stay in order; new ones follow.
-/// Errors: Invalid when a list of `applied` misses keys or repeats an element.
+/// replaced, null removes where the schema forbids it. Live elements stay in order; new ones
+/// follow. Errors: Invalid when a list of `applied` misses keys or repeats an element.
 base::Result<json::Value> merge_applied(const json::Value* live, const json::Value& applied,
                                         SchemaNode schema, const std::string& path = {});
 

@@ -2,7 +2,29 @@
 
 #include <algorithm>
 
+#include "api/meta.h"
+#include "json/schema.h"
+
 namespace apiserver {
+namespace {
+
+const json::Object& object_meta_schema() {
+  static const json::Object kSchema = json::schema_of<api::ObjectMeta>();
+  return kSchema;
+}
+
+const json::Object& text_schema() {
+  static const json::Object kSchema{{"type", "string"}};
+  return kSchema;
+}
+
+}  // namespace
+
+SchemaNode SchemaNode::resource(const json::Object& schema) {
+  SchemaNode node(schema);
+  node.resource_ = true;
+  return node;
+}
 
 std::string_view SchemaNode::text(std::string_view name) const {
   const json::Value* value = keyword(name);
@@ -21,15 +43,23 @@ const json::Object* SchemaNode::properties() const {
 }
 
 bool SchemaNode::has_property(std::string_view key) const {
+  if (is_resource() && (key == "apiVersion" || key == "kind" || key == "metadata")) return true;
   const json::Object* declared = properties();
   return declared && declared->contains(key);
 }
 
 SchemaNode SchemaNode::member(std::string_view key) const {
-  if (const json::Object* declared = properties()) {
-    const json::Value* found = declared->if_contains(key);
-    if (found && found->is_object()) return SchemaNode(found->get_object());
+  const json::Object* declared = properties();
+  const json::Value* found = declared ? declared->if_contains(key) : nullptr;
+  if (is_resource()) {
+    // Custom resources only restrict metadata; what it is, is known.
+    const json::Object* metadata = found ? found->if_object() : nullptr;
+    if (key == "metadata" && !(metadata && metadata->contains("properties"))) {
+      return SchemaNode(object_meta_schema());
+    }
+    if (!found && (key == "apiVersion" || key == "kind")) return SchemaNode(text_schema());
   }
+  if (found && found->is_object()) return SchemaNode(found->get_object());
   const json::Value* rest = keyword("additionalProperties");
   return rest && rest->is_object() ? SchemaNode(rest->get_object()) : SchemaNode();
 }

@@ -18,6 +18,9 @@ class SchemaNode {
  public:
   SchemaNode() = default;
   explicit SchemaNode(const json::Object& schema) : schema_(&schema) {}
+  /// The schema of a whole object: apiVersion, kind and metadata are declared even when the schema
+  /// does not say so, as in custom resources.
+  static SchemaNode resource(const json::Object& schema);
 
   bool known() const { return schema_ != nullptr && !schema_->empty(); }
   /// True when `key` is a declared field, not a free key of a map.
@@ -52,7 +55,10 @@ class SchemaNode {
   const json::Object* properties() const;
 
  private:
+  bool is_resource() const { return resource_ || embedded_resource(); }
+
   const json::Object* schema_ = nullptr;
+  bool resource_ = false;
 };
 
 }  // namespace apiserver

@@ -84,13 +84,14 @@ void Validator::add_invalid(const json::Value& value, std::string_view text) {
 void Validator::check(SchemaNode schema, const json::Value& value) {
   if (!schema.known() || full()) return;
   if (value.is_null() && schema.nullable()) return;
-  if (!check_type(schema, value)) return;
+  const bool typed = check_type(schema, value);
+  check_enum(schema, value);
+  if (!typed) return;
   check_value(schema, value);
   check_composition(schema, value);
 }
 
 void Validator::check_value(SchemaNode schema, const json::Value& value) {
-  check_enum(schema, value);
   if (const json::String* text = value.if_string()) {
     check_string(schema, *text);
   } else if (value.is_number()) {
