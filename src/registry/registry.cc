@@ -26,11 +26,30 @@ Status Service::touch(const oci::Digest& digest) const {
   return {};
 }
 
+namespace {
+
+/// Removes what a killed process left of files that it was writing.
+void remove_temporaries(const std::filesystem::path& folder,
+                        std::filesystem::file_time_type older_than) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code ignored;
+    if (entry->path().extension() == ".tmp" && entry->last_write_time(ignored) <= older_than) {
+      std::filesystem::remove(entry->path(), ignored);
+    }
+  }
+}
+
+}  // namespace
+
 Registry::Collected Service::collect() {
   Registry::Collected collected;
   index->exclusively([&] {
     const auto used = index->referenced();
     const auto limit = std::filesystem::file_time_type::clock::now() - options.orphan_life;
+    remove_temporaries(layout.root(), limit);
+    remove_temporaries(layout.root() / "blobs" / "sha256", limit);
     for (const oci::Digest& digest : layout.list_blobs()) {
       if (used.contains(digest)) continue;
       const auto path = layout.blob_path(digest);

@@ -247,6 +247,15 @@ TEST_F(RegistryApi, KeepsUnusedBlobsForAWhile) {
   EXPECT_EQ(send("HEAD", "/v2/a/blobs/" + Digest::of("layer").text()).status, 200);
 }
 
+TEST_F(RegistryApi, RemovesWhatAKilledProcessLeft) {
+  orphan_life_ = std::chrono::seconds(0);
+  start();
+  const auto left = dir_.path() / "registry/blobs/sha256/abc.tmp";
+  ASSERT_TRUE(base::write_file_atomic(left, "half", 0644));
+  registry_->collect();
+  EXPECT_FALSE(std::filesystem::exists(left));
+}
+
 TEST_F(RegistryApi, ListsReferrers) {
   push_blob("a", "{}");
   push_blob("a", "layer");
