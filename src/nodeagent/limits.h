@@ -34,8 +34,6 @@ inline constexpr std::size_t kMaxContainersRunning = 1024;
 inline constexpr std::size_t kMaxProxyConnections = 2048;
 inline constexpr std::size_t kProxyPipeBytes = 64 << 10;
 inline constexpr std::chrono::milliseconds kProxyConnectTimeout{5'000};
-/// Largest content of one ConfigMap, Secret or projected volume.
-inline constexpr std::size_t kMaxVolumeFileBytes = 4 << 20;
 inline constexpr std::chrono::seconds kNodeHeartbeat{300};
 inline constexpr std::chrono::seconds kDefaultGracePeriod{30};
 

@@ -174,9 +174,8 @@ void NodeAgent::Parts::make_pod_control(const base::Context& ctx, Isolation isol
   // A Node that appears may have pods already.
   nodes->add_handler([this](const kube::Change<api::Node>& change) {
     if (change.kind != kube::ChangeKind::Added) return;
-    for (const auto& pod : pods->list()) {
-      if (pod->spec.node_name == change.after->metadata.name)
-        pod_controller->enqueue(pod->metadata.key());
+    for (const auto& pod : pods->by_index(Scheduler::kByNode, change.after->metadata.name)) {
+      pod_controller->enqueue(pod->metadata.key());
     }
   });
   manager->add(*pod_controller);
@@ -265,6 +264,7 @@ base::Status NodeAgent::start(const base::Context& outer) {
   const Isolation isolation = TRY(parts.choose_isolation(outer));
   if (!parts.options.register_node.empty()) TRY(parts.register_node(outer));
   parts.pods = std::make_unique<kube::Informer<api::Pod>>(parts.client);
+  parts.pods->add_index(Scheduler::kByNode, Scheduler::node_of);
   parts.nodes = std::make_unique<kube::Informer<api::Node>>(parts.client);
   parts.manager = std::make_unique<kube::Manager>(parts.log);
   parts.manager->add(*parts.nodes);

@@ -27,6 +27,8 @@ bool selects(const std::map<std::string, std::string>& selector, const api::Pod&
   });
 }
 
+std::string label_pair(const std::string& ns, const std::string& key, const std::string& value) { return ns + "/" + key + "=" + value; }
+
 api::EndpointAddress address_of(const api::Service& service, const api::Pod& pod) {
   api::EndpointAddress address;
   address.ip = pod.status.pod_ip;
@@ -37,6 +39,18 @@ api::EndpointAddress address_of(const api::Service& service, const api::Pod& pod
 }
 
 }  // namespace
+
+std::vector<std::string> label_pairs(const api::Pod& pod) {
+  std::vector<std::string> pairs;
+  for (const auto& [key, value] : pod.metadata.labels) pairs.push_back(label_pair(pod.metadata.ns, key, value));
+  return pairs;
+}
+
+std::vector<std::string> selector_pair(const api::Service& service) {
+  if (service.spec.selector.empty()) return {};
+  const auto& [key, value] = *service.spec.selector.begin();
+  return {label_pair(service.metadata.ns, key, value)};
+}
 
 std::optional<api::Endpoints> plan_endpoints(const api::Service& service, const std::vector<std::shared_ptr<const api::Pod>>& pods) {
   if (service.spec.selector.empty()) return std::nullopt;
@@ -68,8 +82,9 @@ std::optional<api::Endpoints> plan_endpoints(const api::Service& service, const 
 base::Result<kube::Requeue> EndpointsController::reconcile(const base::Context& ctx, const api::ObjectKey& key) {
   const auto service = deps_.services.get(key);
   if (!service || service->metadata.deleting()) return kube::Requeue::none();  // Collected with its owner.
-  const auto wanted = plan_endpoints(*service, deps_.pods.list());
-  if (!wanted) return kube::Requeue::none();
+  const std::vector<std::string> pair = selector_pair(*service);
+  if (pair.empty()) return kube::Requeue::none();  // Somebody else writes them.
+  const auto wanted = plan_endpoints(*service, deps_.pods.by_index(kByLabel, pair.front()));
   const auto live = deps_.endpoints.get(key);
   if (!live) {
     auto created = kube::create(ctx, deps_.client, *wanted);

@@ -43,6 +43,8 @@ struct Workloads::Parts {
   void wire(const base::Context& ctx) {
     events = kube::EventRecorder::create(ctx, deps.client, "kaito-workloads");
     pods.add_index(kByOwner, controller_uid);
+    pods.add_index(kByLabel, label_pairs);
+    services.add_index(kBySelector, selector_pair);
     set_reconciler = std::make_unique<StatefulSetController>(StatefulSetController::Deps{deps.client, sets, pods, *events});
     job_reconciler = std::make_unique<JobController>(JobController::Deps{deps.client, jobs, pods, *events, deps.clock});
     endpoints_reconciler = std::make_unique<EndpointsController>(EndpointsController::Deps{deps.client, services, pods, endpoints});
@@ -81,12 +83,12 @@ struct Workloads::Parts {
   /// The Services that select a pod.
   std::vector<api::ObjectKey> services_of(const api::Pod& pod) const {
     std::vector<api::ObjectKey> keys;
-    for (const auto& service : services.list()) {
-      const auto& selector = service->spec.selector;
-      if (service->metadata.ns != pod.metadata.ns || selector.empty()) continue;
-      api::LabelSelector wanted;
-      wanted.match_labels = selector;
-      if (api::matches(wanted, pod.metadata.labels).value_or(false)) keys.push_back(service->metadata.key());
+    for (const std::string& pair : label_pairs(pod)) {
+      for (const auto& service : services.by_index(kBySelector, pair)) {
+        api::LabelSelector wanted;
+        wanted.match_labels = service->spec.selector;
+        if (api::matches(wanted, pod.metadata.labels).value_or(false)) keys.push_back(service->metadata.key());
+      }
     }
     return keys;
   }

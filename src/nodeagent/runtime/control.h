@@ -44,6 +44,7 @@ struct ControlEvent {
   std::int64_t id = 0;
   std::int32_t exit_code = 0;  ///< 128 + signal when a signal ended it.
   std::int32_t signal = 0;
+  std::int64_t pid = 0;  ///< Of the program, as the shim sees it.
   bool timed_out = false;
   std::string message;  ///< Why it failed, or the output of an exec.
 };
@@ -54,6 +55,7 @@ void describe(V& v, ControlEvent& e) {
   v.field("id", e.id, Presence::Optional, "Number of the exec.");
   v.field("exitCode", e.exit_code, Presence::Optional, "Exit status.");
   v.field("signal", e.signal, Presence::Optional, "Signal that ended it.");
+  v.field("pid", e.pid, Presence::Optional, "Process of the program.");
   v.field("timedOut", e.timed_out, Presence::Optional, "Whether the exec ran out of time.");
   v.field("message", e.message, Presence::Optional, "Reason or output.");
 }

@@ -86,7 +86,9 @@ void LogWriter::write_line(Stream stream, std::string_view line, bool partial) {
   out_ += line;
   out_ += '\n';
   ++out_lines_;
-  if (out_.size() > (std::size_t{64} << 10)) flush();
+  const bool is_full =
+      max_bytes_ > 0 && size_bytes_ + static_cast<std::int64_t>(out_.size()) >= max_bytes_;
+  if (is_full || out_.size() > (std::size_t{64} << 10)) flush();
 }
 
 void LogWriter::flush() {

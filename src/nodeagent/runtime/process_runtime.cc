@@ -36,6 +36,9 @@ struct Container {
   std::shared_ptr<const base::UniqueFd> control;  ///< Null once the shim has closed its side.
   base::UniqueFd pidfd;
   pid_t pid = -1;
+  /// Without a process namespace: the program's process group, to be ended when its shim was
+  /// killed.
+  pid_t group = -1;
   ContainerRuntime::ExitHandler on_exit;
   std::map<std::int64_t, ExecWaiter> execs;
   ContainerExit exit{.exit_code = 128 + SIGKILL, .signal = SIGKILL, .lost = true};
@@ -102,8 +105,8 @@ void reap(pid_t pid) {
   }
 }
 
-/// Waits for the shim's first message. Errors: the shim's own, Timeout, Cancelled.
-base::Status await_started(const base::Context& ctx, int control) {
+/// Waits for the shim's first message and returns it. Errors: the shim's own, Timeout, Cancelled.
+base::Result<ControlEvent> await_started(const base::Context& ctx, int control) {
   const base::Context bounded = ctx.with_timeout(kStartTimeout);
   constexpr int kSliceMs = 50;
   while (true) {
@@ -115,7 +118,7 @@ base::Status await_started(const base::Context& ctx, int control) {
       return base::Error(base::ErrorCode::Internal,
                          "the pod shim ended before the container started");
     const ControlEvent event = TRY(parse_message<ControlEvent>(text));
-    if (event.type == "started") return {};
+    if (event.type == "started") return event;
     return base::Error(base::ErrorCode::Invalid, event.message);
   }
 }
@@ -207,6 +210,7 @@ void ProcessRuntime::State::on_ended(const std::string& id) {
   Container ended =
       table.with([&](Table& t) { return std::move(t.containers.extract(id).mapped()); });
   reap(ended.pid);
+  if (ended.exit.lost && ended.group > 1) ::kill(-ended.group, SIGKILL);
   for (const auto& [exec, waiter] : ended.execs) waiter->close();
   if (ended.on_exit) ended.on_exit(ended.exit);
 }
@@ -262,14 +266,17 @@ base::Result<std::string> ProcessRuntime::start(const base::Context& ctx, const 
   container.pid = TRY(spawn_shim(state_->shim, theirs.get(), spec_fd.get()));
   container.pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, container.pid, 0)));
   theirs.reset();
-  const base::Status started = container.pidfd ? await_started(ctx, container.control->get())
-                                               : base::system_error("watching the pod shim", errno);
+  const base::Result<ControlEvent> started =
+      container.pidfd
+          ? await_started(ctx, container.control->get())
+          : base::Result<ControlEvent>(base::system_error("watching the pod shim", errno));
   if (!started) {
     container.control.reset();
     ::kill(container.pid, SIGKILL);
     reap(container.pid);
     return started.error();
   }
+  if (!spec.isolated) container.group = static_cast<pid_t>(started->pid);
   container.on_exit = std::move(on_exit);
   const std::string id = spec.id.empty() ? base::random_uuid() : spec.id;
   state_->table.with([&](Table& t) { t.containers.emplace(id, std::move(container)); });

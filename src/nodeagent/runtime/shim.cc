@@ -248,7 +248,7 @@ base::Status supervise(const ContainerSpec& spec) {
                                        .working_dir = spec.working_dir,
                                        .drop_capabilities = spec.isolated,
                                        .die_with_parent = !spec.isolated}));
-  TRY(send_message(kControlFd, ControlEvent{.type = "started"}));
+  TRY(send_message(kControlFd, ControlEvent{.type = "started", .pid = main.pid}));
   Supervisor supervisor(spec, log, std::move(main), signals.get());
   supervisor.run();
   if (!spec.isolated) kill_descendants();

@@ -25,16 +25,18 @@ std::vector<api::ObjectKey> Scheduler::pending() const {
   return keys;
 }
 
-std::vector<std::shared_ptr<const api::Pod>> Scheduler::pods_as_bound() {
-  std::vector<std::shared_ptr<const api::Pod>> pods = deps_.pods.list();
-  std::map<std::string, std::shared_ptr<const api::Pod>> still_assumed;
-  for (auto& pod : pods) {
-    const auto assumed = assumed_.find(pod->metadata.uid);
-    if (assumed == assumed_.end() || !pod->spec.node_name.empty()) continue;
-    pod = assumed->second;
-    still_assumed.insert(*assumed);
+std::vector<std::shared_ptr<const api::Pod>> Scheduler::pods_on(
+    const std::vector<std::shared_ptr<const api::Node>>& nodes) {
+  std::erase_if(assumed_, [&](const auto& entry) {
+    const auto now = deps_.pods.get(entry.second->metadata.key());
+    return !now || now->metadata.uid != entry.first || !now->spec.node_name.empty();
+  });
+  std::vector<std::shared_ptr<const api::Pod>> pods;
+  for (const auto& node : nodes) {
+    for (auto& pod : deps_.pods.by_index(kByNode, node->metadata.name))
+      pods.push_back(std::move(pod));
   }
-  assumed_ = std::move(still_assumed);
+  for (const auto& [uid, pod] : assumed_) pods.push_back(pod);
   return pods;
 }
 
@@ -42,12 +44,12 @@ base::Result<kube::Requeue> Scheduler::reconcile(const base::Context& ctx,
                                                  const api::ObjectKey& key) {
   const auto pod = deps_.pods.get(key);
   if (!pod || !wants_node(*pod)) return kube::Requeue::none();
-  const std::vector<std::shared_ptr<const api::Pod>> pods = pods_as_bound();
-  if (assumed_.contains(pod->metadata.uid)) return kube::Requeue::none();
   std::vector<std::shared_ptr<const api::Node>> nodes = deps_.nodes.list();
   std::erase_if(nodes, [&](const auto& node) {
     return !deps_.is_local_node(*node) || node->metadata.deleting();
   });
+  const std::vector<std::shared_ptr<const api::Pod>> pods = pods_on(nodes);
+  if (assumed_.contains(pod->metadata.uid)) return kube::Requeue::none();
   const Choice choice = choose_node(*pod, usage_of(nodes, pods));
   if (choice.node.empty()) {
     TRY(report(ctx, *pod, choice.message));

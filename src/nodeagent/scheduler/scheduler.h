@@ -20,7 +20,7 @@ class Scheduler final : public kube::Reconciler {
     kube::Client& client;
     kube::EventRecorder& events;
     const base::Clock& clock;
-    kube::Informer<api::Pod>& pods;
+    kube::Informer<api::Pod>& pods;  ///< With the index kByNode.
     kube::Informer<api::Node>& nodes;
     std::function<bool(const api::Node&)> is_local_node;
   };
@@ -29,13 +29,21 @@ class Scheduler final : public kube::Reconciler {
   base::Result<kube::Requeue> reconcile(const base::Context& ctx,
                                         const api::ObjectKey& key) override;
 
+  /// Index of bound pods by the name of their node: add it before the start.
+  static constexpr const char* kByNode = "node";
+  static std::vector<std::string> node_of(const api::Pod& pod) {
+    if (pod.spec.node_name.empty()) return {};
+    return {pod.spec.node_name};
+  }
+
   /// Pods that wait for a node; to be looked at again when nodes or other pods change.
   std::vector<api::ObjectKey> pending() const;
 
  private:
   base::Status bind(const base::Context& ctx, const api::Pod& pod, const std::string& node);
   base::Status report(const base::Context& ctx, const api::Pod& pod, const std::string& message);
-  std::vector<std::shared_ptr<const api::Pod>> pods_as_bound();
+  /// The pods on `nodes`, with those whose binding the cache does not show yet.
+  std::vector<std::shared_ptr<const api::Pod>> pods_on(const std::vector<std::shared_ptr<const api::Node>>& nodes);
 
   Deps deps_;
   std::map<std::string, std::shared_ptr<const api::Pod>> assumed_;  ///< By UID; the worker's own.
