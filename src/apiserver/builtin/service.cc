@@ -51,6 +51,8 @@ class ServiceStrategy final : public Strategy {
     if (text_of(spec, "clusterIP").empty() && text_of(spec, "type") != "ExternalName")
       for (const char* key : {"clusterIP", "clusterIPs"})
         if (const json::Value* value = before.if_contains(key)) spec[key] = *value;
+    // One that was an ExternalName gets its first address now.
+    if (text_of(spec, "clusterIP").empty()) return set_address(service);
     return {};
   }
 

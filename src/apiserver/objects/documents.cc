@@ -82,7 +82,8 @@ ApiResult<json::Value> apply_configuration(const ResourceDefinition& resource,
                                    .time = writer.time},
                        .force = writer.force,
                        .closed_schema = resource.custom};
-  if (version.status_subresource && writer.subresource.empty()) options.reset_fields = {"status"};
+  if (version.status_subresource && writer.subresource.empty())
+    options.manager.reset_fields = {"status"};
   std::optional<json::Value> current;
   if (live) current = *live;
   auto outcome = server_side_apply(current, wanted, version.schema, options);
@@ -105,12 +106,12 @@ void track_fields(const ResourceDefinition& /*resource*/, const VersionDefinitio
                   const json::Value* old, json::Value& object, const FieldWriter& writer) {
   std::optional<json::Value> before;
   if (old) before = *old;
-  object = update_managed_fields(before, std::move(object),
-                                 {.manager = writer.manager,
-                                  .api_version = writer.api_version,
-                                  .subresource = writer.subresource,
-                                  .time = writer.time},
-                                 version.schema);
+  FieldManager manager{.manager = writer.manager,
+                       .api_version = writer.api_version,
+                       .subresource = writer.subresource,
+                       .time = writer.time};
+  if (version.status_subresource && writer.subresource.empty()) manager.reset_fields = {"status"};
+  object = update_managed_fields(before, std::move(object), manager, version.schema);
 }
 
 bool same_document(const json::Value& a, const json::Value& b) { return equal_but_times(a, b); }

@@ -250,6 +250,7 @@ ApiResult<json::Value> ObjectEngine::complete_create(Draft& draft) const {
   TRY(admit(AdmissionPhase::Mutate, draft));
   prune_and_default(resource, *target.version, draft.object);
   if (resource.strategy) TRY(resource.strategy->prepare_create(draft.object.get_object()));
+  drop_empty_metadata(draft.object.get_object());
   if (!draft.applied) {
     track_fields(resource, *target.version, nullptr, draft.object,
                  {.manager = draft.options.field_manager,
@@ -296,6 +297,7 @@ ApiResult<json::Value> ObjectEngine::complete_update(Draft& draft) const {
       differs_beyond(object, old, target.version->status_subresource))
     child(object, "metadata")["generation"] =
         json::find_int(*draft.old, "metadata.generation").value_or(0) + 1;
+  drop_empty_metadata(draft.object.get_object());
   if (!draft.applied) {
     track_fields(resource, *target.version, draft.old, draft.object,
                  {.manager = draft.options.field_manager,
@@ -327,10 +329,6 @@ ApiResult<WriteOutcome> ObjectEngine::store_new(Draft& draft) {
     return invalid(resource, "",
                    {required_field("metadata.name", "name or generateName is required")});
   TRY(check_namespace(target));
-  const std::string given(text_of(metadata, "name"));
-  if (!generated &&
-      deps_.store.get(resource.storage_key(), {resource.namespaced ? target.ns : "", given}))
-    return already_exists(resource, given);
   json::Value object = TRY(complete_create(draft));
   set_api_version(object, resource.api_version(resource.storage_version()));
   object = in_canonical_order(std::move(object.get_object()));
@@ -338,13 +336,14 @@ ApiResult<WriteOutcome> ObjectEngine::store_new(Draft& draft) {
   WriteOutcome outcome;
   outcome.created = true;
   outcome.warnings = std::move(draft.warnings);
+  const api::ObjectKey key{resource.namespaced ? target.ns : "", name};
   if (draft.options.dry_run) {
     if (resource.strategy) resource.strategy->released(object.get_object());
+    if (deps_.store.get(resource.storage_key(), key)) return already_exists(resource, name);
     outcome.object = unsaved(std::move(object));
     return outcome;
   }
-  auto stored = deps_.store.create(resource.storage_key(),
-                                   {resource.namespaced ? target.ns : "", name}, object);
+  auto stored = deps_.store.create(resource.storage_key(), key, object);
   if (!stored) {
     if (resource.strategy) resource.strategy->released(object.get_object());
     return from_error(stored.error(), resource, name);

@@ -132,6 +132,21 @@ TEST_F(EngineTest, RefusesBadObjectsWithAllCauses) {
             404);
 }
 
+TEST_F(EngineTest, JudgesAnObjectBeforeItsName) {
+  const auto map =
+      create("", "configmaps",
+             R"({"metadata":{"name":"a","labels":{},"annotations":{},"finalizers":[]}})");
+  EXPECT_FALSE(json::find(map, "metadata.labels"));
+  EXPECT_FALSE(json::find(map, "metadata.finalizers"));
+  EXPECT_EQ(try_create("", "configmaps", R"({"metadata":{"name":"a"}})").error().code, 409);
+  EXPECT_EQ(
+      try_create("", "configmaps", R"({"metadata":{"name":"a"}})", {.dry_run = true}).error().code,
+      409);
+  EXPECT_EQ(
+      try_create("", "configmaps", R"({"metadata":{"name":"a","labels":{"-":"x"}}})").error().code,
+      422);
+}
+
 TEST_F(EngineTest, WritesNothingOnDryRunAndNoChange) {
   create("", "configmaps", R"({"metadata":{"name":"a"},"data":{"k":"1"}})");
   const auto before = store_->revision();

@@ -228,6 +228,17 @@ void keep_identity(json::Object& object, const json::Object& old) {
   metadata.erase("selfLink");
 }
 
+void drop_empty_metadata(json::Object& object) {
+  json::Object& metadata = child(object, "metadata");
+  for (const char* key : {"labels", "annotations", "finalizers", "ownerReferences"}) {
+    const json::Value* value = metadata.if_contains(key);
+    if (!value) continue;
+    const bool empty = value->is_null() || (value->is_object() && value->get_object().empty()) ||
+                       (value->is_array() && value->get_array().empty());
+    if (empty) metadata.erase(key);
+  }
+}
+
 void validate_metadata(const ResourceDefinition& resource, const json::Object& object,
                        const json::Object* old, std::vector<Cause>& causes) {
   const json::Object& metadata = *child_if(object, "metadata");

@@ -33,6 +33,9 @@ void set_new_identity(json::Object& object, const ResourceDefinition& resource, 
 /// Carries over what clients may not change.
 void keep_identity(json::Object& object, const json::Object& old);
 
+/// Empty labels, annotations, finalizers and owners are not stored.
+void drop_empty_metadata(json::Object& object);
+
 /// All mistakes in names, labels, annotations, finalizers and owners; `old` is null when new.
 void validate_metadata(const ResourceDefinition& resource, const json::Object& object,
                        const json::Object* old, std::vector<Cause>& causes);
