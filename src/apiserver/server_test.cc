@@ -460,6 +460,23 @@ TEST_F(ServerTest, ServesCustomResourcesAtOnce) {
   EXPECT_EQ(json::find_array(get(widgets, kTable).body, "columnDefinitions")->size(), 2U);
 }
 
+TEST_F(ServerTest, EndsWatchesOfTypesThatHaveGone) {
+  const std::string crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+  ASSERT_EQ(post(crds, R"({"metadata":{"name":"things.demo.io"},"spec":{"group":"demo.io",
+      "scope":"Cluster","names":{"plural":"things","kind":"Thing"},"versions":[{"name":"v1",
+      "served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object"}}}]}})")
+                .status,
+            201);
+  ASSERT_EQ(post("/apis/demo.io/v1/things", R"({"metadata":{"name":"t"}})").status, 201);
+  const auto start = std::chrono::steady_clock::now();
+  const auto events = watch("/apis/demo.io/v1/things?watch=1", 9,
+                            [&] { call("DELETE", crds + "/things.demo.io"); });
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(json::find_string(events[1], "type"), "DELETED");
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 8s);
+  EXPECT_EQ(get("/apis/demo.io/v1/things").status, 404);
+}
+
 TEST_F(ServerTest, AppliesWithFieldOwners) {
   const auto apply = [&](std::string manager, std::string data, std::string more = {}) {
     return call(

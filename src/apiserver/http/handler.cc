@@ -150,7 +150,7 @@ ApiStatus ApiHandler::dispatch_api(ApiRequest& request, std::string_view rest, A
       (void)request.exchange.respond(std::move(response));
       return {};
     }
-    TRY(negotiate(request.accept()));
+    (void)TRY(negotiate(request.accept()));
     send_value(request, 200,
                root == ApiRoot::Core ? core_versions(deps_.address) : group_list(*catalog));
     return {};

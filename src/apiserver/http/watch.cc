@@ -153,9 +153,16 @@ void add_change(std::string& out, EventWriter& writer, const Selection& selectio
   }
 }
 
-/// Writes changes until the client leaves, the time is over or the server stops.
-void pump(ApiRequest& request, const HandlerDeps& deps, const WatchRequest& watch,
-          const Selection& selection, EventWriter& writer, Watcher& watcher) {
+/// False once the definition of a custom resource has gone.
+bool still_served(const HandlerDeps& deps, const ResourceDefinition& resource) {
+  return !resource.custom ||
+         deps.registry.catalog()->find(resource.group, resource.plural) != nullptr;
+}
+
+/// Writes changes until the client leaves, the time is over, the type has gone or the server stops.
+void pump(ApiRequest& request, const HandlerDeps& deps, const Target& target,
+          const WatchRequest& watch, const Selection& selection, EventWriter& writer,
+          Watcher& watcher) {
   const auto end = std::chrono::steady_clock::now() + watch.timeout;
   auto next_bookmark = std::chrono::steady_clock::now() + kBookmarkInterval;
   std::string out;
@@ -185,6 +192,7 @@ void pump(ApiRequest& request, const HandlerDeps& deps, const WatchRequest& watc
         next_bookmark = std::chrono::steady_clock::now() + kBookmarkInterval;
       }
     }
+    if (out.empty() && !still_served(deps, *target.definition)) return;
     if (out.empty()) continue;
     if (!request.exchange.write(out)) return;
     out.clear();
@@ -228,7 +236,7 @@ ApiStatus handle_watch(ApiRequest& request, const HandlerDeps& deps, const Targe
     if (!out.empty() && !request.exchange.write(out)) return {};
     watch->initial.objects.clear();
   }
-  pump(request, deps, wanted, selection, writer, *watch->watcher);
+  pump(request, deps, target, wanted, selection, writer, *watch->watcher);
   return {};
 }
 
