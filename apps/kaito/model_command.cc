@@ -50,6 +50,13 @@ struct ImportOptions {
   std::string name;
   std::string registry;
   std::string tag;
+  oci::RegistryScheme scheme = oci::RegistryScheme::Automatic;
+};
+
+/// What `list`, `inspect` and `rm` are told.
+struct ImageOptions {
+  std::string image;  ///< Of `list`: the registry.
+  oci::RegistryScheme scheme = oci::RegistryScheme::Automatic;
 };
 
 int exit_with(const Status& status) {
@@ -118,7 +125,7 @@ Status import_model(const base::Context& ctx, const Session& session,
     return oci::pack_model(ctx, options.file, pack, display.callback());
   }();
   if (!packed) return packed.error();
-  const auto client = TRY(make_registry_client());
+  const auto client = TRY(make_registry_client(options.scheme));
   const auto pushed = [&] {
     TransferDisplay display("pushing");
     return oci::push_model(ctx, *client, ref, *packed, display.callback());
@@ -128,9 +135,9 @@ Status import_model(const base::Context& ctx, const Session& session,
   return {};
 }
 
-Status list_models(const base::Context& ctx, const Session& session, const std::string& chosen) {
-  const std::string domain = chosen.empty() ? TRY(running_registry(session)) : chosen;
-  const auto client = TRY(make_registry_client());
+Status list_models(const base::Context& ctx, const Session& session, const ImageOptions& options) {
+  const std::string domain = options.image.empty() ? TRY(running_registry(session)) : options.image;
+  const auto client = TRY(make_registry_client(options.scheme));
   const auto repositories = TRY(client->list_repositories(ctx, domain));
   fmt::print("{:<48} {:<16} {:<14} {:>10}  {}\n", "NAME", "TAG", "DIGEST", "SIZE", "FORMAT");
   for (const std::string& repository : repositories) {
@@ -169,8 +176,9 @@ Status inspect_file(const std::string& file) {
   return {};
 }
 
-Status inspect_image(const base::Context& ctx, const oci::Reference& ref) {
-  const auto client = TRY(make_registry_client());
+Status inspect_image(const base::Context& ctx, const oci::Reference& ref,
+                     oci::RegistryScheme scheme) {
+  const auto client = TRY(make_registry_client(scheme));
   const oci::ModelImage image = TRY(oci::inspect_model(ctx, *client, ref));
   fmt::print("reference      {}\nartifact type  {}\nsize           {}\n", image.reference.text(),
              image.manifest.effective_artifact_type(), oci::format_bytes(image.total_bytes()));
@@ -186,8 +194,8 @@ Status inspect_image(const base::Context& ctx, const oci::Reference& ref) {
 }
 
 /// Removes the tag, and the manifest with it when no other tag names it.
-Status remove_model(const base::Context& ctx, oci::Reference ref) {
-  const auto client = TRY(make_registry_client());
+Status remove_model(const base::Context& ctx, oci::Reference ref, oci::RegistryScheme scheme) {
+  const auto client = TRY(make_registry_client(scheme));
   const oci::Descriptor found = TRY(client->resolve(ctx, ref));
   if (!ref.digest) {
     const auto tags = TRY(client->list_tags(ctx, ref));
@@ -223,6 +231,7 @@ void add_import(CLI::App& model, Session& session) {
                       "HOST:PORT of the registry (default: the one of `kaito up`)");
   command->add_option("--tag", options->tag,
                       "Tag of the image (default: the preset's, else latest)");
+  add_scheme_option(*command, options->scheme);
   add_data_dir_option(*command, session);
   command->callback([&session, options] {
     session.run = [&session, options] {
@@ -242,6 +251,7 @@ void add_pull(CLI::App& model, Session& session) {
       ->required();
   command->add_option("--output", options->output, "Folder that gets the model's files")
       ->required();
+  add_scheme_option(*command, options->scheme);
   command->footer(
       "Exit codes: 0 done, 2 usage, 3 not found, 4 digest mismatch, 5 disk full, 6 registry "
       "unreachable, 1 other.\nA transfer that was interrupted goes on where it stopped.");
@@ -253,38 +263,58 @@ void add_pull(CLI::App& model, Session& session) {
   });
 }
 
-void add_reference_command(CLI::App& model, Session& session, const std::string& name,
-                           const std::string& help,
-                           Status (*work)(const base::Context&, const Session&,
-                                          const std::string&)) {
+using ImageWork = Status (*)(const base::Context&, const Session&, const ImageOptions&);
+
+/// A command about images; the caller adds what it takes.
+CLI::App* add_image_command(CLI::App& model, Session& session, const std::string& name,
+                            const std::string& help, ImageWork work,
+                            std::shared_ptr<ImageOptions> options) {
   CLI::App* command = model.add_subcommand(name, help);
-  const auto reference = std::make_shared<std::string>();
-  command
-      ->add_option(name == "inspect" ? "FILE|REF" : "REF", *reference,
-                   "Model image: [REGISTRY/]NAME[:TAG|@DIGEST]")
-      ->required();
+  add_scheme_option(*command, options->scheme);
   add_data_dir_option(*command, session);
-  command->callback([&session, reference, work] {
-    session.run = [&session, reference, work] {
+  command->callback([&session, options = std::move(options), work] {
+    session.run = [&session, options, work] {
       return run_interruptible(
-          [&](const base::Context& ctx) { return exit_with(work(ctx, session, *reference)); });
+          [&](const base::Context& ctx) { return exit_with(work(ctx, session, *options)); });
     };
   });
+  return command;
 }
 
 void add_list(CLI::App& model, Session& session) {
-  CLI::App* command = model.add_subcommand("list", "List the images of a registry");
-  const auto registry = std::make_shared<std::string>();
-  command->add_option("--registry", *registry,
+  const auto options = std::make_shared<ImageOptions>();
+  CLI::App* command = add_image_command(model, session, "list", "List the images of a registry",
+                                        list_models, options);
+  command->add_option("--registry", options->image,
                       "HOST:PORT of the registry (default: the one of `kaito up`)");
-  add_data_dir_option(*command, session);
-  command->callback([&session, registry] {
-    session.run = [&session, registry] {
-      return run_interruptible([&](const base::Context& ctx) {
-        return exit_with(list_models(ctx, session, *registry));
-      });
-    };
-  });
+}
+
+void add_inspect(CLI::App& model, Session& session) {
+  const auto options = std::make_shared<ImageOptions>();
+  const ImageWork work = [](const base::Context& ctx, const Session& s,
+                            const ImageOptions& o) -> Status {
+    std::error_code error;
+    if (std::filesystem::is_regular_file(o.image, error)) return inspect_file(o.image);
+    return inspect_image(ctx, TRY(local_reference(s, o.image)), o.scheme);
+  };
+  CLI::App* command = add_image_command(model, session, "inspect",
+                                        "Show what a GGUF file or a model image is", work, options);
+  command
+      ->add_option("FILE|REF", options->image,
+                   "GGUF file, or model image: [REGISTRY/]NAME[:TAG|@DIGEST]")
+      ->required();
+}
+
+void add_remove(CLI::App& model, Session& session) {
+  const auto options = std::make_shared<ImageOptions>();
+  const ImageWork work = [](const base::Context& ctx, const Session& s,
+                            const ImageOptions& o) -> Status {
+    return remove_model(ctx, TRY(local_reference(s, o.image)), o.scheme);
+  };
+  CLI::App* command = add_image_command(model, session, "rm",
+                                        "Delete a model image from its registry", work, options);
+  command->add_option("REF", options->image, "Model image: [REGISTRY/]NAME[:TAG|@DIGEST]")
+      ->required();
 }
 
 }  // namespace
@@ -296,18 +326,8 @@ void add_model_commands(CLI::App& app, Session& session) {
   add_import(*model, session);
   add_pull(*model, session);
   add_list(*model, session);
-  add_reference_command(
-      *model, session, "inspect", "Show what a GGUF file or a model image is",
-      [](const base::Context& ctx, const Session& s, const std::string& text) -> Status {
-        std::error_code error;
-        if (std::filesystem::is_regular_file(text, error)) return inspect_file(text);
-        return inspect_image(ctx, TRY(local_reference(s, text)));
-      });
-  add_reference_command(
-      *model, session, "rm", "Delete a model image from its registry",
-      [](const base::Context& ctx, const Session& s, const std::string& text) -> Status {
-        return remove_model(ctx, TRY(local_reference(s, text)));
-      });
+  add_inspect(*model, session);
+  add_remove(*model, session);
 }
 
 }  // namespace kaito

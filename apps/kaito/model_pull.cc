@@ -49,7 +49,7 @@ base::Result<oci::PulledModel> pull(const base::Context& ctx, const PullOptions&
   oci::ContentStore::Options store_options;
   store_options.root = options.store;
   oci::ContentStore store = TRY(oci::ContentStore::open(std::move(store_options)));
-  const auto client = TRY(make_registry_client());
+  const auto client = TRY(make_registry_client(options.scheme));
   TransferDisplay display("pulling");
   return oci::pull_model(ctx, *client, ref, store, options.output, display.callback());
 }

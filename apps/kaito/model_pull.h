@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/context.h"
+#include "oci/registry_client.h"
 
 namespace kaito {
 
@@ -10,6 +11,7 @@ struct PullOptions {
   std::string reference;
   std::string store;
   std::string output;
+  oci::RegistryScheme scheme = oci::RegistryScheme::Automatic;
 };
 
 /// The work of `kaito model pull`, also as an init container: progress on standard output, the

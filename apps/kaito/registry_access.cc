@@ -44,8 +44,10 @@ base::Result<oci::Reference> local_reference(const Session& session, const std::
   return oci::Reference::parse(TRY(running_registry(session)) + "/" + text);
 }
 
-base::Result<std::unique_ptr<oci::RegistryClient>> make_registry_client() {
+base::Result<std::unique_ptr<oci::RegistryClient>> make_registry_client(
+    oci::RegistryScheme scheme) {
   oci::RegistryClient::Options options;
+  options.scheme = scheme;
   options.use_environment_proxy = true;
   if (const auto file = docker_config_file(); !file.empty()) {
     const auto text = base::read_file(file);
@@ -56,6 +58,12 @@ base::Result<std::unique_ptr<oci::RegistryClient>> make_registry_client() {
     }
   }
   return oci::RegistryClient::create(std::move(options));
+}
+
+void add_scheme_option(CLI::App& command, oci::RegistryScheme& scheme) {
+  command.add_flag_callback(
+      "--plain-http", [&scheme] { scheme = oci::RegistryScheme::Http; },
+      "Speak HTTP instead of HTTPS with a registry on another machine");
 }
 
 }  // namespace kaito

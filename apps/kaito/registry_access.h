@@ -18,6 +18,9 @@ base::Result<oci::Reference> local_reference(const Session& session, const std::
 
 /// With the credentials of $DOCKER_CONFIG/config.json or ~/.docker/config.json and the proxies of
 /// the environment. Errors: Invalid for a broken config file.
-base::Result<std::unique_ptr<oci::RegistryClient>> make_registry_client();
+base::Result<std::unique_ptr<oci::RegistryClient>> make_registry_client(oci::RegistryScheme scheme);
+
+/// Adds --plain-http, which sets `scheme`.
+void add_scheme_option(CLI::App& command, oci::RegistryScheme& scheme);
 
 }  // namespace kaito

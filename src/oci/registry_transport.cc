@@ -103,9 +103,18 @@ base::Result<std::unique_ptr<RegistryTransport>> RegistryTransport::create(
   http.max_response_bytes = kMaxManifestBytes;
   http.max_redirects = kMaxRedirects;
   http.use_environment_proxy = options.use_environment_proxy;
-  auto client = TRY(net::HttpClient::create(std::move(http)));
+  auto proxied = TRY(net::HttpClient::create(http));
+  http.use_environment_proxy = false;
+  auto direct = TRY(net::HttpClient::create(std::move(http)));
   return std::unique_ptr<RegistryTransport>(
-      new RegistryTransport(std::move(options), std::move(client)));
+      new RegistryTransport(std::move(options), std::move(proxied), std::move(direct)));
+}
+
+net::HttpClient& RegistryTransport::client_for(std::string_view url) const {
+  const auto host = url.find("://");
+  const bool here = host != std::string_view::npos &&
+                    is_loopback_host(url.substr(host + 3, url.find('/', host + 3) - host - 3));
+  return here ? *direct_ : *proxied_;
 }
 
 std::string RegistryTransport::base_url(const std::string& domain) const {
@@ -120,7 +129,7 @@ std::string RegistryTransport::base_url(const std::string& domain) const {
 base::Result<net::HttpResponse> RegistryTransport::perform(const base::Context& ctx,
                                                            const net::HttpClientRequest& request,
                                                            const net::HttpResponseSink* sink) {
-  if (!sink) return http_->send(ctx, request);
+  if (!sink) return client_for(request.url).send(ctx, request);
   // The body of a challenge is not the caller's.
   bool challenged = false;
   net::HttpResponseSink guarded;
@@ -131,7 +140,7 @@ base::Result<net::HttpResponse> RegistryTransport::perform(const base::Context& 
   guarded.on_body = [&](std::string_view bytes) -> Status {
     return challenged ? Status() : sink->on_body(bytes);
   };
-  return http_->stream(ctx, request, guarded);
+  return client_for(request.url).stream(ctx, request, guarded);
 }
 
 base::Result<net::HttpResponse> RegistryTransport::once(const base::Context& ctx,
@@ -240,8 +249,9 @@ base::Result<RegistryTransport::Authorization> RegistryTransport::fetch_token(
     request.url = realm + (realm.contains('?') ? "&" : "?") + query;
     if (credentials) request.headers.set("Authorization", basic_header(*credentials));
   }
-  const auto response = TRY(base::with_context(
-      http_->send(ctx, request), fmt::format("token service of registry {}", scope.domain)));
+  const auto response =
+      TRY(base::with_context(client_for(request.url).send(ctx, request),
+                             fmt::format("token service of registry {}", scope.domain)));
   if (response.status != 200)
     return error_of(scope.domain, response, response.body).context("getting a token");
   const json::Value document = TRY(base::with_context(

@@ -64,8 +64,10 @@ class RegistryTransport {
     base::SteadyTime expires;
   };
 
-  RegistryTransport(RegistryClient::Options options, std::unique_ptr<net::HttpClient> http)
-      : options_(std::move(options)), http_(std::move(http)) {}
+  RegistryTransport(RegistryClient::Options options, std::unique_ptr<net::HttpClient> proxied,
+                    std::unique_ptr<net::HttpClient> direct)
+      : options_(std::move(options)), proxied_(std::move(proxied)), direct_(std::move(direct)) {}
+  net::HttpClient& client_for(std::string_view url) const;
   base::Result<net::HttpResponse> perform(const base::Context& ctx,
                                           const net::HttpClientRequest& request,
                                           const net::HttpResponseSink* sink);
@@ -78,7 +80,8 @@ class RegistryTransport {
   base::Status check_realm(const AccessScope& scope, const std::string& realm) const;
 
   const RegistryClient::Options options_;
-  const std::unique_ptr<net::HttpClient> http_;
+  const std::unique_ptr<net::HttpClient> proxied_;
+  const std::unique_ptr<net::HttpClient> direct_;  ///< No proxy reaches this machine's addresses.
   base::Guarded<std::map<std::string, Authorization>> authorizations_;
 };
 
