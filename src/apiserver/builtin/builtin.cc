@@ -105,98 +105,55 @@ class SecretStrategy final : public Strategy {
   }
 };
 
-/// What the table of types below says of one.
+enum Trait : unsigned {
+  kPlain = 0,
+  kCluster = 1,     ///< Not in a namespace.
+  kStatus = 2,      ///< Has the status subresource.
+  kGeneration = 4,  ///< Counts the changes of its spec.
+};
+
+/// One type, served as v1.
 struct Entry {
   const char* group;
-  const char* version;
   const char* plural;
-  const char* singular;
   const char* kind;
-  std::vector<std::string> short_names;
-  bool namespaced = true;
-  bool status = false;
-  bool generation = false;
-  NameRule name_rule = NameRule::DnsSubdomain;
+  unsigned traits = kPlain;
+  std::vector<std::string> short_names{};
   std::vector<std::string> categories{};
   std::vector<std::string> subresources{};
 };
 
 std::vector<Entry> entries() {
-  constexpr bool kCluster = false;
+  const std::vector<std::string> all{"all"};
   return {
-      {"",
-       "v1",
-       "namespaces",
-       "namespace",
-       "Namespace",
-       {"ns"},
-       kCluster,
-       true,
-       false,
-       NameRule::DnsLabel,
-       {},
-       {"finalize"}},
-      {"",
-       "v1",
-       "pods",
-       "pod",
-       "Pod",
-       {"po"},
-       true,
-       true,
-       false,
-       NameRule::DnsSubdomain,
-       {"all"},
-       {"log", "binding", "eviction"}},
-      {"",
-       "v1",
-       "services",
-       "service",
-       "Service",
-       {"svc"},
-       true,
-       true,
-       false,
-       NameRule::DnsLabel1035,
-       {"all"}},
-      {"", "v1", "endpoints", "endpoints", "Endpoints", {"ep"}},
-      {"", "v1", "nodes", "node", "Node", {"no"}, kCluster, true},
-      {"", "v1", "configmaps", "configmap", "ConfigMap", {"cm"}},
-      {"", "v1", "secrets", "secret", "Secret", {}},
-      {"", "v1", "events", "event", "Event", {"ev"}},
-      {"", "v1", "serviceaccounts", "serviceaccount", "ServiceAccount", {"sa"}},
-      {"",
-       "v1",
-       "persistentvolumeclaims",
-       "persistentvolumeclaim",
-       "PersistentVolumeClaim",
-       {"pvc"},
-       true,
-       true},
-      {"apps",
-       "v1",
-       "statefulsets",
-       "statefulset",
-       "StatefulSet",
-       {"sts"},
-       true,
-       true,
-       true,
-       NameRule::DnsSubdomain,
-       {"all"}},
-      {"apps", "v1", "controllerrevisions", "controllerrevision", "ControllerRevision", {}},
-      {"batch", "v1", "jobs", "job", "Job", {}, true, true, true, NameRule::DnsSubdomain, {"all"}},
-      {"coordination.k8s.io", "v1", "leases", "lease", "Lease", {}},
-      {"discovery.k8s.io",
-       "v1",
-       "endpointslices",
-       "endpointslice",
-       "EndpointSlice",
-       {},
-       true,
-       false,
-       true},
+      {"", "namespaces", "Namespace", kCluster | kStatus, {"ns"}, {}, {"finalize"}},
+      {"", "pods", "Pod", kStatus, {"po"}, all, {"log", "binding", "eviction"}},
+      {"", "services", "Service", kStatus, {"svc"}, all},
+      {"", "endpoints", "Endpoints", kPlain, {"ep"}},
+      {"", "nodes", "Node", kCluster | kStatus, {"no"}},
+      {"", "configmaps", "ConfigMap", kPlain, {"cm"}},
+      {"", "secrets", "Secret"},
+      {"", "events", "Event", kPlain, {"ev"}},
+      {"", "serviceaccounts", "ServiceAccount", kPlain, {"sa"}},
+      {"", "persistentvolumeclaims", "PersistentVolumeClaim", kStatus, {"pvc"}},
+      {"apps", "statefulsets", "StatefulSet", kStatus | kGeneration, {"sts"}, all},
+      {"apps", "controllerrevisions", "ControllerRevision"},
+      {"batch", "jobs", "Job", kStatus | kGeneration, {}, all},
+      {"coordination.k8s.io", "leases", "Lease"},
+      {"discovery.k8s.io", "endpointslices", "EndpointSlice", kGeneration},
   };
+}
+
+NameRule name_rule_of(const std::string& plural) {
+  if (plural == "namespaces") return NameRule::DnsLabel;
+  if (plural == "services") return NameRule::DnsLabel1035;
+  return NameRule::DnsSubdomain;
+}
+
+std::string lower(std::string text) {
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return text;
 }
 
 std::shared_ptr<const Strategy> strategy_of(const std::string& plural, const BuiltinDeps& deps) {
@@ -232,19 +189,19 @@ std::vector<DefinitionRef> builtin_definitions(const BuiltinDeps& deps) {
     auto definition = std::make_shared<ResourceDefinition>();
     definition->group = entry.group;
     definition->plural = entry.plural;
-    definition->singular = entry.singular;
     definition->kind = entry.kind;
+    definition->singular = lower(entry.kind);
     definition->list_kind = definition->kind + "List";
     definition->short_names = entry.short_names;
     definition->categories = entry.categories;
-    definition->namespaced = entry.namespaced;
-    definition->has_generation = entry.generation;
-    definition->name_rule = entry.name_rule;
+    definition->namespaced = (entry.traits & kCluster) == 0;
+    definition->has_generation = (entry.traits & kGeneration) != 0;
+    definition->name_rule = name_rule_of(definition->plural);
     definition->subresources = entry.subresources;
     definition->strategy = strategy_of(definition->plural, deps);
     VersionDefinition version;
-    version.name = entry.version;
-    version.status_subresource = entry.status;
+    version.name = "v1";
+    version.status_subresource = (entry.traits & kStatus) != 0;
     version.schema = builtin_schema(definition->plural);
     if (definition->plural == "statefulsets")
       version.scale = ScaleDefinition{".spec.replicas", ".status.replicas", ".spec.selector"};
