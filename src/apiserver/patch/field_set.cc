@@ -159,6 +159,11 @@ FieldSet& FieldSet::child(std::string_view element) {
   return children_.emplace(element, FieldSet()).first->second;
 }
 
+void FieldSet::remove_child(std::string_view element) {
+  const auto found = children_.find(element);
+  if (found != children_.end()) children_.erase(found);
+}
+
 void FieldSet::drop_empty_children() {
   for (auto& [element, below] : children_) below.drop_empty_children();
   std::erase_if(children_, [](const auto& entry) { return entry.second.empty(); });

@@ -32,6 +32,7 @@ class FieldSet {
   void add_self() { member_ = true; }
   /// The node of one path element, made when absent.
   FieldSet& child(std::string_view element);
+  void remove_child(std::string_view element);
   /// Drops nodes that hold no member.
   void drop_empty_children();
 

@@ -172,6 +172,7 @@ json::Value update_managed_fields(const std::optional<json::Value>& before, json
   const FieldSet lost = written.union_with(changes.removed);
   for (ManagedEntry& entry : entries) entry.fields = entry.fields.difference(lost);
   strip_unowned(written);
+  for (const std::string& key : writer.reset_fields) written.remove_child(field_element(key));
   if (!written.empty()) {
     ManagedEntry mine{.manager = writer.manager.empty() ? "unknown" : writer.manager,
                       .operation = ManagedOperation::Update,

@@ -20,6 +20,8 @@ struct FieldManager {
   std::string api_version;  ///< Of the request.
   std::string subresource;  ///< "" for the object itself.
   std::string time;         ///< RFC 3339 with seconds.
+  /// Members of the object that this (sub)resource may not write, such as `status`: never owned.
+  std::vector<std::string> reset_fields{};
 };
 
 enum class ManagedOperation { Apply, Update };

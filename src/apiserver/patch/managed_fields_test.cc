@@ -208,6 +208,16 @@ TEST(UpdateManagedFields, KeepsSubresourcesApart) {
       R"({"manager":"m","operation":"Update","apiVersion":"v1","time":"t2","fieldsType":"FieldsV1","fieldsV1":{"f:status":{".":{},"f:ready":{}}},"subresource":"status"})");
 }
 
+TEST(UpdateManagedFields, DoesNotOwnResetFields) {
+  FieldManager main = writer("m", "t1");
+  main.reset_fields = {"status"};
+  EXPECT_THAT(shown_entries(update_managed_fields(
+                  std::nullopt,
+                  parsed(R"({"metadata":{},"spec":{"replicas":1},"status":{"phase":"Pending"}})"),
+                  main, schema())),
+              ElementsAre(R"(m/Update t1 {"f:spec":{".":{},"f:replicas":{}}})"));
+}
+
 TEST(UpdateManagedFields, CanBeResetAndSetByHand) {
   const json::Value object =
       update_managed_fields(std::nullopt, parsed(R"({"metadata":{},"spec":{"replicas":1}})"),

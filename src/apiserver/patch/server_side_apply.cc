@@ -21,7 +21,7 @@ constexpr std::string_view kServerFields[] = {
 
 json::Value writable_part(json::Value applied, const ApplyOptions& options) {
   if (json::Object* object = applied.if_object()) {
-    for (const std::string& key : options.reset_fields) object->stable_erase(key);
+    for (const std::string& key : options.manager.reset_fields) object->stable_erase(key);
   }
   json::Value* metadata = json::find(applied, "metadata");
   if (metadata && metadata->is_object()) {

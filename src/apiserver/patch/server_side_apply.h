@@ -14,8 +14,6 @@ struct ApplyOptions {
   FieldManager manager;
   bool force = false;          ///< Take fields that others own.
   bool closed_schema = false;  ///< Fields that the schema does not know are errors.
-  /// Members of the object that this (sub)resource may not write, such as `status`.
-  std::vector<std::string> reset_fields{};
 };
 
 /// A field that another manager owns with another value.

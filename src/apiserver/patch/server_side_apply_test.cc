@@ -324,7 +324,7 @@ TEST(ServerSideApply, LeavesResetFieldsAlone) {
   wanted.as_object()["status"] = json::Object{{"ready", 2}};
   const auto outcome = server_side_apply(
       live, wanted, schema(),
-      {.manager = {.manager = "a", .api_version = "v1", .time = "t"}, .reset_fields = {"status"}});
+      {.manager = {.manager = "a", .api_version = "v1", .time = "t", .reset_fields = {"status"}}});
   ASSERT_TRUE(outcome.has_value());
   EXPECT_EQ(json::find_int(outcome->object, "status.ready"), 1);
   EXPECT_EQ(fields_of(outcome->object, "a"), R"({"f:spec":{"f:replicas":{}}})");

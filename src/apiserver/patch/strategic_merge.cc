@@ -159,7 +159,7 @@ base::Status set_order(json::Object& target, const json::Object& patch, std::str
   if (!list || !schema.merges_list()) return {};
   const std::string_view merge_key = schema.merge_key();
   const auto order = TRY(element_identities(*wanted, merge_key, path));
-  TRY(check_order(patch, key, merge_key, order, path));
+  if (!order.empty()) TRY(check_order(patch, key, merge_key, order, path));
   const auto before = TRY(element_identities(original, merge_key, path));
   *list = TRY(order_elements(std::move(*list), merge_key, order, before, path));
   return {};

@@ -102,9 +102,7 @@ bool SchemaNode::merges_list() const {
 }
 
 bool SchemaNode::replaces_map() const {
-  const std::string_view strategy = text("x-kubernetes-patch-strategy");
-  if (!strategy.empty()) return strategy.find("replace") != std::string_view::npos;
-  return atomic_map();
+  return text("x-kubernetes-patch-strategy").find("replace") != std::string_view::npos;
 }
 
 std::string_view SchemaNode::merge_key() const {

@@ -36,7 +36,7 @@ class SchemaNode {
 
   /// True when strategic merge joins the elements of this list.
   bool merges_list() const;
-  /// True when strategic merge replaces this object as a whole.
+  /// True when strategic merge replaces this object as a whole (atomic maps still merge).
   bool replaces_map() const;
   /// The key strategic merge finds elements by; "" for lists of scalars.
   std::string_view merge_key() const;
