@@ -15,7 +15,8 @@ namespace apiserver {
 namespace {
 
 constexpr std::chrono::minutes kJanitorInterval{1};
-constexpr const char* kFirstNamespaces[] = {"default", "kube-system"};
+constexpr const char* kFirstNamespaces[] = {"default", "kube-system", "kube-public",
+                                            "kube-node-lease"};
 
 base::Error to_error(const ApiError& error) {
   return base::Error(base::ErrorCode::Internal, error.message);

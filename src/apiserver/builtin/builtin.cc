@@ -26,7 +26,8 @@ class NamespaceStrategy final : public Strategy {
   }
   std::string delete_problem(const json::Object& ns) const override {
     const auto name = text_of(*child_if(ns, "metadata"), "name");
-    return name == "default" || name == "kube-system" ? "this namespace may not be deleted" : "";
+    const bool fixed = name == "default" || name == "kube-system" || name == "kube-public";
+    return fixed ? "this namespace may not be deleted" : "";
   }
 };
 
