@@ -21,6 +21,9 @@ namespace {
 /// token; the default of ggml is kept because other values measured no better.
 constexpr std::uint32_t kPollLevel = 50;
 
+/// The pool in use, the one before, and the one that the thread tuner tries.
+constexpr std::size_t kMaxPools = 3;
+
 bool asked_to_abort(void* flag) { return static_cast<std::atomic<bool>*>(flag)->load(); }
 
 }  // namespace
@@ -52,13 +55,8 @@ Result<std::unique_ptr<Decoder>> Decoder::create(const Model& model, Options opt
         fmt::format("not enough memory for a cache of {} tokens; lower --ctx-size or --parallel",
                     options.cache_tokens));
   }
-  if (options.threads > 1) {
-    ggml_threadpool_params pool = ggml_threadpool_params_default(options.threads);
-    pool.poll = kPollLevel;
-    decoder->threads_ = ggml_threadpool_new(&pool);
-    if (!decoder->threads_) return Error(ErrorCode::Internal, "cannot start the compute threads");
-    llama_attach_threadpool(decoder->context_, decoder->threads_, decoder->threads_);
-  }
+  if (!decoder->use_pool(options.threads))
+    return Error(ErrorCode::Internal, "cannot start the compute threads");
   return decoder;
 }
 
@@ -69,7 +67,7 @@ Decoder::Decoder(const Model& model, Options options)
 
 Decoder::~Decoder() {
   if (context_) llama_free(context_);
-  if (threads_) ggml_threadpool_free(threads_);
+  for (const Pool& one : pools_) ggml_threadpool_free(one.pool);
   llama_batch_free(*batch_);
 }
 
@@ -119,9 +117,32 @@ void Decoder::share_prefix(SequenceId from, SequenceId to, int count) {
 
 std::string_view Decoder::matmul_kernels() { return matmul_name(); }
 
+bool Decoder::use_pool(int threads) {
+  const auto known = std::find_if(pools_.begin(), pools_.end(),
+                                  [&](const Pool& one) { return one.threads == threads; });
+  if (known != pools_.end()) {
+    std::rotate(known, known + 1, pools_.end());
+  } else {
+    // The pool of the last decode is put to sleep by the next one, so it is the last to go.
+    if (pools_.size() == kMaxPools) {
+      ggml_threadpool_free(pools_.front().pool);
+      pools_.erase(pools_.begin());
+    }
+    ggml_threadpool_params params = ggml_threadpool_params_default(threads);
+    params.poll = kPollLevel;
+    ggml_threadpool* pool = ggml_threadpool_new(&params);
+    if (!pool) return false;
+    pools_.push_back({threads, pool});
+  }
+  llama_attach_threadpool(context_, pools_.back().pool, pools_.back().pool);
+  llama_set_n_threads(context_, threads, threads);
+  return true;
+}
+
 void Decoder::set_threads(int threads) {
   const int bounded = std::clamp(threads, 1, options_.threads);
-  llama_set_n_threads(context_, bounded, bounded);
+  // Without a new pool the old one goes on; it is only slower.
+  if (pools_.back().threads != bounded) (void)use_pool(bounded);
 }
 
 }  // namespace inference

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "inference/engine/model.h"
@@ -60,11 +61,18 @@ class Decoder {
 
  private:
   Decoder(const Model& model, Options options);
+  bool use_pool(int threads);
 
   Options options_;
   int vocabulary_size_;
   llama_context* context_ = nullptr;
-  ggml_threadpool* threads_ = nullptr;
+  /// Pools by their number of threads: a pool that is not in use sleeps, while a thread of the one
+  /// in use that gets no work would spin and take a core from others.
+  struct Pool {
+    int threads;
+    ggml_threadpool* pool;
+  };
+  std::vector<Pool> pools_;  ///< The one in use last.
   std::unique_ptr<llama_batch> batch_;
   std::atomic<bool> aborted_{false};
 };

@@ -8,7 +8,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kFirstInterval{400};
+constexpr milliseconds kFirstInterval{150};
 constexpr milliseconds kLastInterval{10'000};
 constexpr int kIntervalFactor = 3;
 /// Batches of one try; the first only wakes the threads up and is not counted.
