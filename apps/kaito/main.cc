@@ -53,6 +53,10 @@ int run(int argc, char** argv) {
   add_chat_command(app, session);
   add_version_command(app, session);
   add_completion_command(app, session);
+  if (argc > 1 && argv[1][0] != '-' && !app.get_subcommand_no_throw(argv[1])) {
+    fmt::print(stderr, "error: unknown command '{}'; see: kaito --help\n", argv[1]);
+    return 2;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
