@@ -203,7 +203,7 @@ base::Result<std::unique_ptr<Registry>> Registry::create(Options options) {
   service->index = TRY(ManifestIndex::load(service->layout, service->options.log));
   service->uploads = TRY(UploadStore::create(service->layout));
   auto server = std::make_unique<Server>(std::move(service), std::move(lock));
-  TRY(base::with_context(server->start(), "starting the registry"));
+  TRY(server->start());
   return std::unique_ptr<Registry>(std::move(server));
 }
 
