@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "apps/kaito/chat_command.h"
 #include "apps/kaito/completion_command.h"
@@ -53,7 +54,9 @@ int run(int argc, char** argv) {
   add_chat_command(app, session);
   add_version_command(app, session);
   add_completion_command(app, session);
-  if (argc > 1 && argv[1][0] != '-' && !app.get_subcommand_no_throw(argv[1])) {
+  const auto commands = app.get_subcommands(nullptr);
+  const auto is_named = [&](const CLI::App* command) { return command->check_name(argv[1]); };
+  if (argc > 1 && argv[1][0] != '-' && std::none_of(commands.begin(), commands.end(), is_named)) {
     fmt::print(stderr, "error: unknown command '{}'; see: kaito --help\n", argv[1]);
     return 2;
   }
