@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#include "apps/server/memory.h"
 #include "apps/server/options.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -30,6 +31,8 @@ namespace {
 
 constexpr int kDefaultContextTokens = 8192;
 constexpr int kDefaultParallel = 32;
+constexpr std::uint64_t kCacheMemoryShare = 4;  // A quarter.
+constexpr std::uint64_t kLeastContextTokens = 512;
 /// Up to so many slots, one context's worth of cache is enough.
 constexpr int kFewSlots = 4;
 constexpr std::size_t kConnectionsBesideRequests = 64;
@@ -39,7 +42,7 @@ constexpr const char* kTerminationLog = "/dev/termination-log";
 /// The last line of a failed start, for the log, and for Kubernetes to show in the pod's status.
 int fail(const std::string& message) {
   fmt::print(stderr, "error: {}\n", message);
-  if (const base::UniqueFd log(::open(kTerminationLog, O_WRONLY | O_CLOEXEC)); log)
+  if (const base::UniqueFd log(::open(kTerminationLog, O_WRONLY | O_TRUNC | O_CLOEXEC)); log)
     (void)base::write_all(log.get(), message + "\n");
   return 1;
 }
@@ -54,11 +57,17 @@ int usable_processors() {
 /// Replaces what was left to choose, now that the model is known.
 Options decide(Options options, const inference::Model& model) {
   const int trained = model.context_tokens();
-  if (options.ctx_size == 0) options.ctx_size = std::min(trained, kDefaultContextTokens);
+  // The cache may take its share of the free memory, when nobody says otherwise.
+  const std::uint64_t affordable = available_memory_bytes() / kCacheMemoryShare /
+                                   std::max<std::uint64_t>(model.cache_bytes_per_token(), 1);
+  const int budget =
+      static_cast<int>(std::clamp<std::uint64_t>(affordable, kLeastContextTokens, 1 << 26));
+  if (options.ctx_size == 0) options.ctx_size = std::min({trained, kDefaultContextTokens, budget});
   options.ctx_size = std::min(options.ctx_size, trained);
   if (options.parallel == 0) options.parallel = kDefaultParallel;
   if (options.cache_tokens == 0)
-    options.cache_tokens = options.ctx_size * (options.parallel > kFewSlots ? 2 : 1);
+    options.cache_tokens =
+        std::min(options.ctx_size * (options.parallel > kFewSlots ? 2 : 1), budget);
   options.cache_tokens = std::max(options.cache_tokens, options.ctx_size);
   if (options.threads == 0) options.threads = usable_processors();
   return options;
@@ -115,7 +124,7 @@ int run(const Options& options) {
   const base::Logger log(std::make_shared<base::LogSink>(base::LogSink::Options{
                              .level = options.log_level, .format = options.log_format}),
                          "server");
-  inference::end_process_on_engine_failure([](const char* message) { std::exit(fail(message)); });
+  inference::end_process_on_engine_failure([](const char* message) { std::_Exit(fail(message)); });
 
   const auto file = find_model_file(options.model);
   if (!file) return fail(file.error().message());

@@ -156,6 +156,13 @@ std::string Model::name() const {
 
 std::uint64_t Model::weights_bytes() const { return llama_model_size(model_); }
 std::uint64_t Model::parameters() const { return llama_model_n_params(model_); }
+std::uint64_t Model::cache_bytes_per_token() const {
+  const int heads = std::max(llama_model_n_head(model_), 1);
+  const int head_size = llama_model_n_embd(model_) / heads;
+  const int values = 2 * llama_model_n_layer(model_) * llama_model_n_head_kv(model_) * head_size;
+  return static_cast<std::uint64_t>(values) * sizeof(std::uint16_t);
+}
+
 int Model::context_tokens() const { return llama_model_n_ctx_train(model_); }
 int Model::vocabulary_size() const { return llama_vocab_n_tokens(vocabulary_); }
 bool Model::is_end(TokenId token) const { return llama_vocab_is_eog(vocabulary_, token); }

@@ -59,6 +59,8 @@ class Model {
   std::string name() const;         ///< `general.name` of the file, may be empty.
   std::uint64_t weights_bytes() const;
   std::uint64_t parameters() const;
+  /// Of the key/value cache, with 16-bit values.
+  std::uint64_t cache_bytes_per_token() const;
   int context_tokens() const;  ///< What the model was trained for.
   int vocabulary_size() const;
 

@@ -102,6 +102,7 @@ Result<GenerationRequest> OpenAiApi::make_request(const CompletionOptions& optio
   request.max_new_tokens = options.max_tokens.value_or(room_.scheduler.context_tokens());
   request.min_new_tokens = options.min_tokens;
   request.ignore_end = options.ignore_eos;
+  request.end_tokens = options.stop_tokens;
   request.chunk_tokens = options.stream         ? 1
                          : options.stop.empty() ? kWholeAnswerChunk
                                                 : kStopStringChunk;

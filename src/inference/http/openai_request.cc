@@ -74,6 +74,21 @@ void read_guided(FieldReader& reader, ResponseFormat& format) {
     reader.fail("guided_json", "too_long", fmt::format("at most {} bytes", kMaxSchemaBytes));
 }
 
+std::vector<TokenId> read_tokens(FieldReader& reader, std::string_view key,
+                                 const json::Array& array, int vocabulary_size) {
+  std::vector<TokenId> tokens;
+  for (const json::Value& value : array) {
+    const auto* token = value.if_int64();
+    if (!token || *token < 0 || *token >= vocabulary_size) {
+      reader.fail(key, "int_type",
+                  fmt::format("tokens should be whole numbers below {}", vocabulary_size));
+      return {};
+    }
+    tokens.push_back(static_cast<TokenId>(*token));
+  }
+  return tokens;
+}
+
 CompletionOptions read_options(FieldReader& reader, int vocabulary_size) {
   CompletionOptions options;
   options.model = reader.text("model").value_or("");
@@ -88,6 +103,8 @@ CompletionOptions read_options(FieldReader& reader, int vocabulary_size) {
       best_of && *best_of > options.choices)
     refuse(reader, "best_of", "ask for n answers and choose among them");
   read_stop(reader, options.stop);
+  if (const json::Array* tokens = reader.array("stop_token_ids"))
+    options.stop_tokens = read_tokens(reader, "stop_token_ids", *tokens, vocabulary_size);
   options.stream = reader.boolean("stream").value_or(false);
   if (const json::Object* object = reader.object("stream_options")) {
     FieldReader inner(*object, reader.errors(), reader.path_of("stream_options"));
@@ -126,21 +143,6 @@ std::string read_content(FieldReader& message) {
   return text;
 }
 
-std::vector<TokenId> read_tokens(FieldReader& reader, const json::Array& array,
-                                 int vocabulary_size) {
-  std::vector<TokenId> tokens;
-  for (const json::Value& value : array) {
-    const auto* token = value.if_int64();
-    if (!token || *token < 0 || *token >= vocabulary_size) {
-      reader.fail("prompt", "int_type",
-                  fmt::format("tokens should be whole numbers below {}", vocabulary_size));
-      return {};
-    }
-    tokens.push_back(static_cast<TokenId>(*token));
-  }
-  return tokens;
-}
-
 void read_prompts(FieldReader& reader, int vocabulary_size, CompletionRequest& request) {
   const json::Value* prompt = reader.any("prompt");
   if (!prompt) return reader.fail("prompt", "missing", "Field required");
@@ -152,14 +154,15 @@ void read_prompts(FieldReader& reader, int vocabulary_size, CompletionRequest& r
         "prompt", "string_type",
         "Input should be a text, a list of texts, a list of tokens, or a list of such lists");
   if (list->front().is_number())
-    return request.prompts.emplace_back(read_tokens(reader, *list, vocabulary_size)), void();
+    return request.prompts.emplace_back(read_tokens(reader, "prompt", *list, vocabulary_size)),
+           void();
   if (list->size() > kMaxPrompts)
     return reader.fail("prompt", "too_long", fmt::format("at most {} prompts", kMaxPrompts));
   for (const json::Value& one : *list) {
     if (one.is_string()) {
       request.prompts.emplace_back(json::to_string(one.get_string()));
     } else if (one.is_array()) {
-      request.prompts.emplace_back(read_tokens(reader, one.get_array(), vocabulary_size));
+      request.prompts.emplace_back(read_tokens(reader, "prompt", one.get_array(), vocabulary_size));
     } else {
       return reader.fail("prompt", "string_type",
                          "each prompt should be a text or a list of tokens");

@@ -26,6 +26,7 @@ struct CompletionOptions {
   int min_tokens = 0;
   int choices = 1;
   std::vector<std::string> stop;
+  std::vector<TokenId> stop_tokens;
   bool stream = false;
   bool stream_usage = false;
   bool ignore_eos = false;

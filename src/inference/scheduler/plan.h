@@ -21,7 +21,7 @@ struct PlanLimits {
   int outputs = 32;  ///< Most slots that get a token in one batch.
   /// Most prompt tokens in a batch that also carries answers, so that a long prompt slows the
   /// running answers down but does not stop them.
-  int prompt_tokens_beside_answers = 128;
+  int prompt_tokens_beside_answers = 64;
 };
 
 /// A run of one slot's pending tokens that goes into the batch.

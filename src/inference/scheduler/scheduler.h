@@ -37,7 +37,7 @@ class Scheduler {
   struct Options {
     int context_tokens = 4096;  ///< Prompt and answer of one request.
     std::size_t max_queue = 256;
-    int prompt_tokens_beside_answers = 128;
+    int prompt_tokens_beside_answers = 64;
     bool tune_threads = true;
   };
   struct Deps {
