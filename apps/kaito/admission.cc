@@ -9,8 +9,9 @@
 namespace kaito {
 namespace {
 
-api::ValidationDeps validation_deps() {
+api::ValidationDeps validation_deps(NodeSource nodes) {
   api::ValidationDeps deps;
+  deps.byo = nodes == NodeSource::Byo;
   deps.is_preset = [](std::string_view name) { return model::find_preset(name) != nullptr; };
   deps.is_private_preset = [](std::string_view name) {
     const model::Preset* preset = model::find_preset(name);
@@ -25,7 +26,7 @@ api::ValidationDeps validation_deps() {
   return deps;
 }
 
-apiserver::AdmissionResult admit(const apiserver::AdmissionRequest& request) {
+apiserver::AdmissionResult admit(NodeSource nodes, const apiserver::AdmissionRequest& request) {
   // Status and finalizers are the operator's business, and an object must always be able to go.
   if (request.operation == apiserver::Operation::Delete || !request.subresource.empty() || !request.object) return {};
   apiserver::AdmissionResult result;
@@ -38,9 +39,9 @@ apiserver::AdmissionResult admit(const apiserver::AdmissionRequest& request) {
   }
   std::vector<json::FieldError> errors;
   if (request.operation == apiserver::Operation::Create || !request.old_object) {
-    errors = api::validate_create(*after, validation_deps());
+    errors = api::validate_create(*after, validation_deps(nodes));
   } else if (const auto before = json::decode<api::Workspace>(*request.old_object)) {
-    errors = api::validate_update(*before, *after, validation_deps());
+    errors = api::validate_update(*before, *after, validation_deps(nodes));
   }
   for (const json::FieldError& error : errors) result.causes.push_back(apiserver::invalid_field(error.path, error.message));
   if (!errors.empty()) {
@@ -53,6 +54,8 @@ apiserver::AdmissionResult admit(const apiserver::AdmissionRequest& request) {
 
 }  // namespace
 
-apiserver::AdmissionRegistration workspace_admission() { return {"kaito.sh", "workspaces", apiserver::AdmissionPhase::Validate, admit}; }
+apiserver::AdmissionRegistration workspace_admission(NodeSource nodes) {
+  return {"kaito.sh", "workspaces", apiserver::AdmissionPhase::Validate, [nodes](const apiserver::AdmissionRequest& request) { return admit(nodes, request); }};
+}
 
 }  // namespace kaito

@@ -93,7 +93,7 @@ class LocalCluster final : public Cluster {
     options.tls_cert_pem = credentials.server_cert_pem;
     options.tls_key_pem = credentials.server_key_pem;
     options.tokens = {{credentials.admin_token, "admin"}, {credentials.system_token, "system:kaito"}};
-    options.admission.push_back(workspace_admission());
+    options.admission.push_back(workspace_admission(options_.node_provisioner == "byo" ? NodeSource::Byo : NodeSource::Provisioned));
     options.pod_logs = &logs_;
     options.log = ctx.log().named("apiserver");
     auto started = apiserver::Server::create(std::move(options));
