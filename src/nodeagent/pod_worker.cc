@@ -126,8 +126,10 @@ void PodManager::Worker::on_exit(const std::string& name, ContainerRecord& conta
       .finished_at = manager_.deps_.clock.now(),
       .container_id = "kaito://" + container.runtime_id};
   const auto now = manager_.deps_.clock.steady();
-  container.backoff =
-      next_backoff(manager_.options_.backoff, container.backoff, now - container.started_steady);
+  // Whoever killed the supervisor says nothing about the program.
+  container.backoff = exit.lost ? manager_.options_.backoff.base
+                                : next_backoff(manager_.options_.backoff, container.backoff,
+                                               now - container.started_steady);
   container.not_before = now + container.backoff;
   container.previous = std::exchange(container.last, std::move(end));
   container.phase = ContainerPhase::Ended;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -166,15 +167,16 @@ TEST_P(ProcessRuntimeTest, NothingOutlivesTheProgram) {
 
 TEST_P(ProcessRuntimeTest, NothingOutlivesAKilledAgent) {
   const std::string mark = "3600." + std::to_string(::getpid()) + "2";
-  const pid_t agent = ::fork();
-  if (agent == 0) {
-    ProcessRuntime runtime({KAITO_POD_SHIM}, base::Logger());
-    const auto id =
-        runtime.start(ctx_, shell("setsid sleep " + mark + " & exec sleep " + mark), nullptr);
-    if (!id) ::_exit(1);
-    ::pause();
-  }
-  ASSERT_TRUE(wait_until([&] { return find_processes(mark).size() >= 2; }));
+  const std::string document =
+      json::dump(json::encode(shell("setsid sleep " + mark + " & exec sleep " + mark)));
+  std::vector<std::string> words = {KAITO_TEST_AGENT, KAITO_POD_SHIM, document};
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  pid_t agent = -1;
+  ASSERT_EQ(::posix_spawn(&agent, argv[0], nullptr, nullptr, argv.data(), ::environ), 0);
+  // Its own command line holds the mark as well.
+  ASSERT_TRUE(wait_until([&] { return find_processes(mark).size() >= 3; }));
   ::kill(agent, SIGKILL);
   ::waitpid(agent, nullptr, 0);
   EXPECT_TRUE(wait_until([&] { return find_processes(mark).empty(); }));

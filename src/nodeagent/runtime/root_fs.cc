@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <memory>
 #include <set>
+#include <utility>
 
 #include "base/file.h"
 #include "nodeagent/limits.h"
@@ -194,8 +195,9 @@ std::vector<Mount> sorted_mounts(const std::vector<Mount>& mounts) {
     mount.target = (error ? fs::path(mount.target).lexically_normal() : real).string();
     while (mount.target.size() > 1 && mount.target.ends_with('/')) mount.target.pop_back();
   }
-  std::ranges::stable_sort(sorted, {},
-                           [](const Mount& m) { return std::ranges::count(m.target, '/'); });
+  std::ranges::sort(sorted, {}, [](const Mount& m) {
+    return std::pair(std::ranges::count(m.target, '/'), m.target);
+  });
   return sorted;
 }
 
