@@ -204,9 +204,13 @@ void ProcessRuntime::State::on_event(const std::string& id, const ControlEvent& 
 }
 
 void ProcessRuntime::State::on_ended(const std::string& id) {
-  // What was sent before the end is still in the socket.
-  while (table.with([&](Table& t) { return t.containers.at(id).control != nullptr; }))
+  // What was sent before the end is still in the socket, and then its end: whoever held it dies
+  // with the shim.
+  while (const auto control = table.with([&](Table& t) { return t.containers.at(id).control; })) {
+    pollfd fd{control->get(), POLLIN, 0};
+    if (::poll(&fd, 1, static_cast<int>(kReapTimeout.count())) <= 0) break;
     on_control(id);
+  }
   Container ended =
       table.with([&](Table& t) { return std::move(t.containers.extract(id).mapped()); });
   reap(ended.pid);

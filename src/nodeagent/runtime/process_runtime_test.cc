@@ -192,23 +192,31 @@ TEST_P(ProcessRuntimeTest, DestructionEndsEveryContainer) {
   EXPECT_THAT(find_processes(mark), ElementsAre());
 }
 
-TEST_P(ProcessRuntimeTest, ALostSupervisorIsReportedAndLeavesNothing) {
-  if (GetParam() == Isolation::ProcessTree) GTEST_SKIP() << "only namespaces survive a killed shim";
-  const std::string mark = "3600." + std::to_string(::getpid()) + "4";
-  const auto id = runtime_.start(ctx_, shell("exec sleep " + mark), on_exit());
-  ASSERT_TRUE(id);
-  const auto main = find_processes(mark);
-  ASSERT_EQ(main.size(), 1U);
-  // Its parent is the first process of the namespace; that one's parent is the shim.
-  std::ifstream status("/proc/" + std::to_string(main[0]) + "/status");
-  pid_t parent = 0;
+pid_t parent_of(pid_t pid) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
   for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("PPid:")) parent = std::stoi(line.substr(5));
+    if (line.starts_with("PPid:")) return std::stoi(line.substr(5));
   }
-  ASSERT_GT(parent, 1);
-  ::kill(parent, SIGKILL);
-  EXPECT_TRUE(wait_exit().lost);
-  EXPECT_FALSE(alive(main[0]));
+  return 0;
+}
+
+TEST_P(ProcessRuntimeTest, ALostSupervisorIsReportedAndLeavesNothing) {
+  // With namespaces the supervisors are two: the namespace's first process, and the shim outside.
+  const int supervisors = GetParam() == Isolation::Namespaces ? 2 : 1;
+  for (int generation = 1; generation <= supervisors; ++generation) {
+    SCOPED_TRACE(generation);
+    const std::string mark =
+        "3600." + std::to_string(::getpid()) + "4" + std::to_string(generation);
+    ASSERT_TRUE(runtime_.start(ctx_, shell("exec sleep " + mark), on_exit()));
+    ASSERT_TRUE(wait_until([&] { return find_processes(mark).size() == 1; }));
+    const pid_t main = find_processes(mark).front();
+    pid_t victim = main;
+    for (int i = 0; i < generation; ++i) victim = parent_of(victim);
+    ASSERT_GT(victim, 1);
+    ::kill(victim, SIGKILL);
+    EXPECT_TRUE(wait_exit().lost);
+    EXPECT_TRUE(wait_until([&] { return !alive(main); }));
+  }
 }
 
 TEST_P(ProcessRuntimeTest, LogRotatesAtItsLimit) {
