@@ -5,6 +5,7 @@
 #include <llama.h>
 
 #include <exception>
+#include <string_view>
 #include <vector>
 
 namespace inference {
@@ -20,6 +21,21 @@ std::string one_line(std::string text) {
     if (c == '\n') c = ' ';
   while (!text.empty() && text.back() == ' ') text.pop_back();
   return text;
+}
+
+/// llama.cpp's parsers call themselves for every bracket, so the depth is bounded here.
+constexpr int kMaxNesting = 64;
+
+base::Status check_nesting(std::string_view text) {
+  int depth = 0;
+  for (const char c : text) {
+    if (c == '(' || c == '[' || c == '{') ++depth;
+    if ((c == ')' || c == ']' || c == '}') && depth > 0) --depth;
+    if (depth > kMaxNesting)
+      return Error(ErrorCode::Invalid,
+                   fmt::format("brackets are nested deeper than {}", kMaxNesting));
+  }
+  return {};
 }
 
 /// llama.cpp's grammar engine, fed directly: its chat layer derives what was generated already from
@@ -54,6 +70,7 @@ class GrammarConstraint final : public Constraint {
 }  // namespace
 
 Result<std::string> grammar_from_json_schema(const std::string& schema) {
+  TRY(check_nesting(schema));
   try {
     return json_schema_to_grammar(common_json::parse(schema));
   } catch (const std::exception& failure) {
@@ -67,6 +84,7 @@ Result<std::string> grammar_of_json_object() {
 
 Result<std::unique_ptr<Constraint>> make_grammar_constraint(const Model& model,
                                                             const std::string& grammar) {
+  TRY(check_nesting(grammar));
   llama_sampler* sampler = nullptr;
   try {
     sampler = llama_sampler_init_grammar(model.vocabulary(), grammar.c_str(), "root");

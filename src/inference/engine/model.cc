@@ -133,6 +133,8 @@ base::Status Model::load_template() {
 void Model::read_vocabulary() {
   for (TokenId token = 0; token < vocabulary_size(); ++token) {
     if (is_end(token)) end_tokens_.push_back(token);
+    const std::string_view piece = llama_vocab_get_text(vocabulary_, token);
+    longest_piece_bytes_ = std::max(longest_piece_bytes_, piece.size());
     const auto attributes = llama_vocab_get_attr(vocabulary_, token);
     if ((attributes & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED)) == 0) continue;
     if (std::string text = token_text(vocabulary_, token); !text.empty())

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -74,6 +75,9 @@ class Model {
   bool is_end(TokenId token) const;
   const std::vector<TokenId>& end_tokens() const { return end_tokens_; }
 
+  /// No token stands for more bytes of text than this.
+  std::size_t longest_piece_bytes() const { return longest_piece_bytes_; }
+
   bool has_chat_template() const { return chat_template_ != nullptr; }
   /// The prompt for an answer to `messages`. Errors: Invalid with the template's own message when
   /// it refuses them (for example a role it does not know).
@@ -96,6 +100,7 @@ class Model {
   const llama_vocab* vocabulary_ = nullptr;
   std::unique_ptr<ChatTemplate> chat_template_;
   std::vector<TokenId> end_tokens_;
+  std::size_t longest_piece_bytes_ = 1;
   std::vector<std::string> markers_;  ///< Texts of the control tokens.
 };
 

@@ -71,9 +71,13 @@ Result<ChatApi::Prompt> ChatApi::make_prompt(const ChatRequest& request) const {
   if (!request.messages.empty() || wants_template) {
     std::vector<ChatMessage> messages = request.messages;
     if (request.prompt) messages.push_back({"user", request.prefix + *request.prompt});
-    prompt.tokens = room_.model.tokenize(TRY(room_.model.render_chat(messages)));
+    const PromptText text = TRY(room_.model.render_chat(messages));
+    TRY(check_text_size(room_, text.joined().size()));
+    prompt.tokens = room_.model.tokenize(text);
     prompt.templated = true;
   } else {
+    // A prompt to be cut may be as long as the body.
+    if (!request.truncate_long_prompt) TRY(check_text_size(room_, request.prompt->size()));
     prompt.tokens = room_.model.tokenize(request.prefix + *request.prompt, Model::Special::Add);
     if (request.truncate_long_prompt) {
       // Keeps the end of the prompt, as the pipeline's "hole" strategy does.

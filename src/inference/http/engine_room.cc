@@ -35,6 +35,17 @@ base::Result<json::Object> read_json_object(net::HttpExchange& exchange) {
                fmt::format("the body should be a JSON object, found {}", json::kind_name(value)));
 }
 
+base::Status check_text_size(const EngineRoom& room, std::size_t text_bytes) {
+  const std::size_t least_tokens = text_bytes / room.model.longest_piece_bytes();
+  const auto limit = static_cast<std::size_t>(room.scheduler.context_tokens());
+  if (least_tokens < limit) return {};
+  return Error(
+      ErrorCode::Invalid,
+      fmt::format("this model's maximum context length is {} tokens, but the prompt has {} "
+                  "tokens or more; shorten the prompt",
+                  limit, least_tokens));
+}
+
 base::Status check_prompt_size(const Scheduler& scheduler, std::size_t prompt_tokens) {
   const auto limit = static_cast<std::size_t>(scheduler.context_tokens());
   if (prompt_tokens < limit) return {};

@@ -32,5 +32,7 @@ std::string client_of(const net::HttpRequestHead& request);
 base::Result<json::Object> read_json_object(net::HttpExchange& exchange);
 /// Errors: Invalid naming both counts when `prompt_tokens` leave no room for an answer.
 base::Status check_prompt_size(const Scheduler& scheduler, std::size_t prompt_tokens);
+/// The same for text that is too long whatever its tokens are: saves making them.
+base::Status check_text_size(const EngineRoom& room, std::size_t text_bytes);
 
 }  // namespace inference

@@ -29,6 +29,12 @@ void reply(net::HttpExchange& exchange, net::HttpResponse response) {
   (void)exchange.respond(std::move(response));
 }
 
+net::HttpResponse too_long(CompletionKind kind, const Error& error) {
+  return error_response(ApiStyle::OpenAi, 400, error.message(),
+                        kind == CompletionKind::Chat ? "messages" : "prompt",
+                        "context_length_exceeded");
+}
+
 }  // namespace
 
 OpenAiApi::OpenAiApi(EngineRoom room)
@@ -69,6 +75,8 @@ void OpenAiApi::chat_completions(const base::Context& ctx, net::HttpExchange& ex
   if (!text)
     return reply(exchange,
                  error_response(ApiStyle::OpenAi, 400, text.error().message(), "messages"));
+  if (const auto fits = check_text_size(room_, text->joined().size()); !fits)
+    return reply(exchange, too_long(CompletionKind::Chat, fits.error()));
   answer(ctx, exchange, CompletionKind::Chat, request.options, {room_.model.tokenize(*text)});
 }
 
@@ -87,7 +95,10 @@ void OpenAiApi::completions(const base::Context& ctx, net::HttpExchange& exchang
     if (auto* tokens = std::get_if<std::vector<TokenId>>(&prompt)) {
       prompts.push_back(std::move(*tokens));
     } else {
-      prompts.push_back(room_.model.tokenize(std::get<std::string>(prompt), Model::Special::Add));
+      const std::string& text = std::get<std::string>(prompt);
+      if (const auto fits = check_text_size(room_, text.size()); !fits)
+        return reply(exchange, too_long(CompletionKind::Text, fits.error()));
+      prompts.push_back(room_.model.tokenize(text, Model::Special::Add));
     }
   }
   answer(ctx, exchange, CompletionKind::Text, request.options, prompts);
@@ -146,11 +157,8 @@ void OpenAiApi::answer(const base::Context& ctx, net::HttpExchange& exchange, Co
                        const CompletionOptions& options, const Prompts& prompts) const {
   Usage usage;
   for (const std::vector<TokenId>& prompt : prompts) {
-    if (const auto fits = check_prompt_size(room_.scheduler, prompt.size()); !fits) {
-      return reply(exchange, error_response(ApiStyle::OpenAi, 400, fits.error().message(),
-                                            kind == CompletionKind::Chat ? "messages" : "prompt",
-                                            "context_length_exceeded"));
-    }
+    if (const auto fits = check_prompt_size(room_.scheduler, prompt.size()); !fits)
+      return reply(exchange, too_long(kind, fits.error()));
     if (prompt.empty())
       return reply(exchange,
                    error_response(ApiStyle::OpenAi, 400, "the prompt is empty", "prompt"));

@@ -294,8 +294,14 @@ TEST(Model, BadFilesAreNamed) {
 TEST(Grammar, BadSchemasAreRefused) {
   EXPECT_FALSE(grammar_from_json_schema(R"({"type":"nonsense"})").has_value());
   EXPECT_FALSE(grammar_from_json_schema("not json").has_value());
+  // Either would overflow the stack of llama.cpp's parsers.
+  EXPECT_FALSE(grammar_from_json_schema(R"({"type":"string","pattern":"^)" +
+                                        std::string(60'000, '(') + "a" + std::string(60'000, ')') +
+                                        R"($"})")
+                   .has_value());
   const auto model = *load(TinyModels::file("llama"));
   EXPECT_FALSE(make_grammar_constraint(*model, "root ::= (((").has_value());
+  EXPECT_FALSE(make_grammar_constraint(*model, "root ::= " + std::string(60'000, '(')).has_value());
 }
 
 }  // namespace
