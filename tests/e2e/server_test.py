@@ -337,7 +337,7 @@ def test_overload():
 
 def test_graceful_stop():
     server = Server(OPTIONS.model, "--ctx-size", "512")
-    stream = ask_any(server, max_tokens=60)
+    stream = ask_any(server, max_tokens=24)
     first = next(iter(stream))
     server.process.send_signal(signal.SIGTERM)
     rest = list(stream)
