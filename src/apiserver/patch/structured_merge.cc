@@ -92,8 +92,12 @@ Result<json::Value> merge_lists(const json::Value* live, const json::Array& appl
     }
     const auto found = old_at.find(wanted[i]);
     const json::Value* counterpart = found == old_at.end() ? nullptr : &old[found->second];
-    result.push_back(TRY(
-        merge_applied(counterpart, applied[i], schema.items(), path + shown_element(wanted[i]))));
+    if (schema.list_type() == ListType::Set) {
+      result.push_back(applied[i]);  // Its value is its identity: nothing to merge.
+    } else {
+      result.push_back(TRY(
+          merge_applied(counterpart, applied[i], schema.items(), path + shown_element(wanted[i]))));
+    }
     if (wanted[i] == next_shared && next_old < present.size()) ++next_old;
   }
   for (; next_old < present.size(); ++next_old) {

@@ -32,7 +32,8 @@ class SchemaNode {
   ListType list_type() const;
   /// The keys of a list of type Map, sorted.
   std::vector<std::string_view> list_keys() const;
-  bool atomic_map() const { return text("x-kubernetes-map-type") == "atomic"; }
+  /// Whole objects are never atomic: their parts belong to different writers.
+  bool atomic_map() const { return !resource_ && text("x-kubernetes-map-type") == "atomic"; }
 
   /// True when strategic merge joins the elements of this list.
   bool merges_list() const;
