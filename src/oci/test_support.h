@@ -2,45 +2,18 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
+#include <cstdint>
 #include <string>
+#include <utility>
 
-#include "base/random.h"
+#include "base/test_support.h"
 #include "oci/manifest.h"
 
-/// Helpers of this module's tests.
+/// Helpers of the tests of this module and of those that serve its documents.
 namespace oci {
 
-/// A folder that goes away with the test.
-class TempDir {
- public:
-  TempDir()
-      : path_(std::filesystem::temp_directory_path() /
-              ("kaito-oci-" + base::random_name_suffix(10))) {
-    std::filesystem::create_directories(path_);
-  }
-  ~TempDir() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
-/// Bytes that look random and are the same in every run.
-inline std::string sample_bytes(std::size_t count) {
-  std::string bytes(count, '\0');
-  std::uint32_t state = 1;
-  for (char& c : bytes) {
-    state = state * 1664525U + 1013904223U;
-    c = static_cast<char>(state >> 24);
-  }
-  return bytes;
-}
+using base::test::sample_bytes;
+using base::test::TempDir;
 
 inline Descriptor descriptor_for(const std::string& bytes,
                                  std::string media_type = "application/octet-stream") {

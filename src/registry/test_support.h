@@ -2,56 +2,21 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <memory>
 #include <string>
 
-#include "base/random.h"
+#include "base/test_support.h"
 #include "net/http_client.h"
 #include "oci/manifest.h"
+#include "oci/test_support.h"
 #include "registry/registry.h"
 
 /// Helpers of this module's tests.
 namespace registry {
 
-/// A folder that goes away with the test.
-class TempDir {
- public:
-  TempDir()
-      : path_(std::filesystem::temp_directory_path() /
-              ("kaito-registry-" + base::random_name_suffix(10))) {
-    std::filesystem::create_directories(path_);
-  }
-  ~TempDir() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
-/// Bytes that look random and are the same in every run.
-inline std::string sample_bytes(std::size_t count, std::uint32_t seed = 1) {
-  std::string bytes(count, '\0');
-  for (char& c : bytes) {
-    seed = seed * 1664525U + 1013904223U;
-    c = static_cast<char>(seed >> 24);
-  }
-  return bytes;
-}
-
-inline oci::Descriptor descriptor_for(const std::string& bytes,
-                                      std::string media_type = "application/octet-stream") {
-  oci::Descriptor descriptor;
-  descriptor.media_type = std::move(media_type);
-  descriptor.digest = oci::Digest::of(bytes);
-  descriptor.size = static_cast<std::int64_t>(bytes.size());
-  return descriptor;
-}
+using base::test::sample_bytes;
+using base::test::TempDir;
+using oci::descriptor_for;
 
 inline oci::RawManifest manifest_for(const std::string& config, const std::string& layer,
                                      std::optional<oci::Descriptor> subject = {}) {
