@@ -19,30 +19,41 @@ namespace kubeconfig {
 
 using json::Presence;
 
+/// PEM text that is given inline or as a file.
+struct Pem {
+  std::string data;  // in base64
+  std::string file;  // relative to the kubeconfig's folder, or absolute
+};
+
 struct Cluster {
-  std::string server, ca_file, ca_data, tls_server_name, proxy_url;
+  std::string server, tls_server_name, proxy_url;
+  Pem authority;
   bool insecure = false;
 };
 template <class V>
 void describe(V& v, Cluster& c) {
   v.field("server", c.server, Presence::Required, "Address of the API server.");
-  v.field("certificate-authority", c.ca_file, Presence::Optional, "File with trusted roots.");
-  v.field("certificate-authority-data", c.ca_data, Presence::Optional, "Roots in base64.");
+  v.field("certificate-authority", c.authority.file, Presence::Optional,
+          "File with trusted roots.");
+  v.field("certificate-authority-data", c.authority.data, Presence::Optional, "Roots in base64.");
   v.field("tls-server-name", c.tls_server_name, Presence::Optional, "Name that is verified.");
   v.field("insecure-skip-tls-verify", c.insecure, Presence::Optional, "Trust any server.");
   v.field("proxy-url", c.proxy_url, Presence::Optional, "Proxy to go through.");
 }
 
 struct User {
-  std::string cert_file, cert_data, key_file, key_data, token, token_file, username, as;
+  Pem certificate, key;
+  std::string token, token_file, username, as;
   json::Value exec, auth_provider;
 };
 template <class V>
 void describe(V& v, User& u) {
-  v.field("client-certificate", u.cert_file, Presence::Optional, "File with the certificate.");
-  v.field("client-certificate-data", u.cert_data, Presence::Optional, "Certificate in base64.");
-  v.field("client-key", u.key_file, Presence::Optional, "File with the key.");
-  v.field("client-key-data", u.key_data, Presence::Optional, "Key in base64.");
+  v.field("client-certificate", u.certificate.file, Presence::Optional,
+          "File with the certificate.");
+  v.field("client-certificate-data", u.certificate.data, Presence::Optional,
+          "Certificate in base64.");
+  v.field("client-key", u.key.file, Presence::Optional, "File with the key.");
+  v.field("client-key-data", u.key.data, Presence::Optional, "Key in base64.");
   v.field("token", u.token, Presence::Optional, "Bearer token.");
   v.field("tokenFile", u.token_file, Presence::Optional, "File with a bearer token.");
   v.field("username", u.username, Presence::Optional, "Basic authentication.");
@@ -125,23 +136,18 @@ Result<decltype(Named::value)> find_named(const std::vector<Named>& all, std::st
                                                 known.empty() ? "none" : known));
 }
 
-/// The PEM text of a field that is given inline or as a file; inline wins, as in kubectl.
-Result<std::string> pem_of(std::string_view field, const std::string& data, const std::string& file,
+/// The PEM text of a field; inline wins over a file, as in kubectl. Empty when neither is given.
+Result<std::string> pem_of(std::string_view field, const kubeconfig::Pem& source,
                            const std::filesystem::path& base_directory) {
-  std::string pem;
-  if (!data.empty()) {
-    auto decoded = base::from_base64(data);
-    if (!decoded) return std::move(decoded).error().context(fmt::format("{}-data", field));
-    pem = *std::move(decoded);
-  } else if (!file.empty()) {
-    auto content = base::read_file(base_directory / file, kMaxKubeconfigBytes);
-    if (!content) return std::move(content).error().context(field);
-    pem = *std::move(content);
-  } else {
-    return std::string();
-  }
+  if (source.data.empty() && source.file.empty()) return std::string();
+  const bool is_inline = !source.data.empty();
+  const std::string name = fmt::format("{}{}", field, is_inline ? "-data" : "");
+  std::string pem = TRY(base::with_context(
+      is_inline ? base::from_base64(source.data)
+                : base::read_file(base_directory / source.file, kMaxKubeconfigBytes),
+      name));
   if (pem.find("-----BEGIN ") == std::string::npos) {
-    return invalid(fmt::format("{}{} is not PEM text", field, data.empty() ? "" : "-data"));
+    return invalid(fmt::format("{} is not PEM text", name));
   }
   return pem;
 }
@@ -176,8 +182,7 @@ Status apply_cluster(RestConfig& config, const kubeconfig::Cluster& cluster,
   TRY(check_server(cluster.server));
   if (!cluster.proxy_url.empty()) return invalid("proxy-url is not supported");
   config.server = cluster.server;
-  config.tls.ca_pem =
-      TRY(pem_of("certificate-authority", cluster.ca_data, cluster.ca_file, base_directory));
+  config.tls.ca_pem = TRY(pem_of("certificate-authority", cluster.authority, base_directory));
   config.tls.server_name = cluster.tls_server_name;
   config.tls.insecure_skip_verify = cluster.insecure;
   if (cluster.insecure && !config.tls.ca_pem.empty()) {
@@ -188,9 +193,8 @@ Status apply_cluster(RestConfig& config, const kubeconfig::Cluster& cluster,
 
 Status apply_user(RestConfig& config, const kubeconfig::User& user,
                   const std::filesystem::path& base_directory) {
-  config.tls.cert_pem =
-      TRY(pem_of("client-certificate", user.cert_data, user.cert_file, base_directory));
-  config.tls.key_pem = TRY(pem_of("client-key", user.key_data, user.key_file, base_directory));
+  config.tls.cert_pem = TRY(pem_of("client-certificate", user.certificate, base_directory));
+  config.tls.key_pem = TRY(pem_of("client-key", user.key, base_directory));
   if (config.tls.cert_pem.empty() != config.tls.key_pem.empty()) {
     return invalid("client-certificate and client-key must be set together");
   }
@@ -227,10 +231,10 @@ Result<RestConfig> RestConfig::from_kubeconfig(std::string_view yaml, std::strin
 Result<RestConfig> RestConfig::from_kubeconfig_file(const std::string& path,
                                                     std::string_view context) {
   const std::string what = fmt::format("kubeconfig {}", path);
-  const auto yaml = base::read_file(path, kMaxKubeconfigBytes);
-  if (!yaml) return base::Error(yaml.error()).context(what);
+  const std::string yaml =
+      TRY(base::with_context(base::read_file(path, kMaxKubeconfigBytes), what));
   return base::with_context(
-      from_kubeconfig(*yaml, context, std::filesystem::path(path).parent_path().string()), what);
+      from_kubeconfig(yaml, context, std::filesystem::path(path).parent_path().string()), what);
 }
 
 Result<RestConfig> RestConfig::in_cluster(const std::string& host, const std::string& port,
@@ -246,7 +250,7 @@ Result<RestConfig> RestConfig::in_cluster(const std::string& host, const std::st
                           : fmt::format("https://{}:{}", host, port);
   const std::filesystem::path folder(root);
   config.bearer_token_file = (folder / "token").string();
-  config.tls.ca_pem = TRY(pem_of("service account ca.crt", {}, "ca.crt", folder));
+  config.tls.ca_pem = TRY(pem_of("service account ca.crt", {.data = {}, .file = "ca.crt"}, folder));
   // Read once here, so that a missing token shows at the start.
   TRY(base::with_context(base::read_file(config.bearer_token_file, kMaxKubeconfigBytes),
                          "service account token"));
