@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tuning/engine/types.h"
+
+namespace tuning {
+
+/// Whether a block's activations are kept for the backward pass or computed again there
+/// (gradient checkpointing). Auto keeps them while they fit `activation_budget_bytes`.
+enum class Recompute { Off, PerBlock, Auto };
+
+struct TrainerOptions {
+  /// Threads that compute, the caller's included; 0: one per processor this process may use.
+  std::size_t threads = 0;
+  KernelSet kernels = KernelSet::Auto;
+  Recompute recompute = Recompute::Auto;
+  std::uint64_t activation_budget_bytes = std::uint64_t{2} << 30;
+  /// For the low-rank pairs' start and for dropout.
+  std::uint64_t seed = 42;
+};
+
+}  // namespace tuning
