@@ -1,12 +1,7 @@
 #include "model/safetensors/safetensors.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <system_error>
 
 #include "json/value.h"
@@ -50,50 +45,12 @@ Result<std::filesystem::path> only_file(const std::filesystem::path& folder) {
 
 }  // namespace
 
-/// A file's bytes, read-only.
-class Safetensors::Mapping {
- public:
-  static Result<std::unique_ptr<Mapping>> open(const std::filesystem::path& path) {
-    const auto what = [&] { return fmt::format("reading {}", path.string()); };
-    const base::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file) return base::system_error(what(), errno);
-    struct stat facts{};
-    if (::fstat(file.get(), &facts) != 0) return base::system_error(what(), errno);
-    if (!S_ISREG(facts.st_mode)) return invalid(fmt::format("{} is not a file", path.string()));
-    std::unique_ptr<Mapping> mapping(new Mapping);
-    mapping->size_ = static_cast<std::size_t>(facts.st_size);
-    if (mapping->size_ == 0) return mapping;
-    void* address = ::mmap(nullptr, mapping->size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
-    if (address == MAP_FAILED) return base::system_error(what(), errno);
-    mapping->address_ = static_cast<std::byte*>(address);
-    return mapping;
-  }
-  ~Mapping() {
-    if (address_) ::munmap(address_, size_);
-  }
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-
-  std::span<const std::byte> bytes() const { return {address_, size_}; }
-  std::string_view text() const { return {reinterpret_cast<const char*>(address_), size_}; }
-
- private:
-  Mapping() = default;
-  std::byte* address_ = nullptr;
-  std::size_t size_ = 0;
-};
-
 Result<std::vector<float>> TensorView::floats() const {
   std::vector<float> values(info.elements());
   auto done = to_floats(info.type, bytes, values);
   if (!done) return std::move(done).error().context(fmt::format("tensor {}", info.name));
   return values;
 }
-
-Safetensors::Safetensors() = default;
-Safetensors::~Safetensors() = default;
-Safetensors::Safetensors(Safetensors&&) noexcept = default;
-Safetensors& Safetensors::operator=(Safetensors&&) noexcept = default;
 
 Result<Safetensors> Safetensors::open(const std::filesystem::path& path) {
   Safetensors set;
@@ -115,14 +72,14 @@ Result<Safetensors> Safetensors::open(const std::filesystem::path& path) {
 }
 
 base::Status Safetensors::add(const std::filesystem::path& path) {
-  std::unique_ptr<Mapping> mapping = TRY(Mapping::open(path));
-  auto header = parse_safetensors_header(mapping->text(), mapping->bytes().size());
+  MappedFile mapping = TRY(MappedFile::open(path));
+  auto header = parse_safetensors_header(mapping.text(), mapping.bytes().size());
   if (!header) return std::move(header).error().context(path.string());
   for (auto& entry : header->entries) {
     const auto [place, fresh] = places_.emplace(entry.tensor.name, tensors_.size());
     if (!fresh)
       return invalid(fmt::format("{}: tensor {} is there twice", path.string(), place->first));
-    const auto bytes = mapping->bytes().subspan(entry.begin, entry.tensor.bytes());
+    const auto bytes = mapping.bytes().subspan(entry.begin, entry.tensor.bytes());
     tensors_.push_back({std::move(entry.tensor), bytes});
   }
   if (mappings_.empty()) metadata_ = std::move(header->metadata);

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/result.h"
+#include "model/mapped_file.h"
 #include "model/safetensors/data_type.h"
 
 namespace model {
@@ -63,9 +63,6 @@ class Safetensors {
   /// `model.safetensors` or exactly one .safetensors file.
   /// Errors: NotFound, Forbidden, Invalid (which file, which tensor, what is wrong).
   static base::Result<Safetensors> open(const std::filesystem::path& path);
-  ~Safetensors();
-  Safetensors(Safetensors&&) noexcept;
-  Safetensors& operator=(Safetensors&&) noexcept;
 
   /// In the order of the files and their bytes.
   const std::vector<TensorView>& tensors() const { return tensors_; }
@@ -76,13 +73,12 @@ class Safetensors {
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
  private:
-  class Mapping;
-  Safetensors();
+  Safetensors() = default;
   base::Status add(const std::filesystem::path& path);
   base::Status add_shards(const std::filesystem::path& index);
 
   std::string origin_;
-  std::vector<std::unique_ptr<Mapping>> mappings_;
+  std::vector<MappedFile> mappings_;
   std::vector<TensorView> tensors_;
   std::map<std::string, std::size_t, std::less<>> places_;  ///< Into `tensors_`.
   std::map<std::string, std::string> metadata_;
