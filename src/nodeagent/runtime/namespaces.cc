@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <filesystem>
 #include <sstream>
 #include <string>
 
@@ -37,7 +39,51 @@ base::Status write_map(const char* path, const std::string& text) {
   return {};
 }
 
+/// No path that the kernel follows has more parts.
+constexpr int kMaxPathDepth = 2048;
+
+/// Makes the root of this mount namespace the root of a process that began in a chroot. A working
+/// directory outside of the root climbs over it; who may chroot may do that.
+base::Status leave_chroot(const std::string& directory) {
+  if (::chdir("/") != 0 || ::chroot(directory.c_str()) != 0) {
+    return base::system_error("leaving the chroot", errno);
+  }
+  for (int depth = 0; depth < kMaxPathDepth; ++depth) {
+    if (::chdir("..") != 0) return base::system_error("leaving the chroot", errno);
+  }
+  if (::chroot(".") != 0) return base::system_error("leaving the chroot", errno);
+  return {};
+}
+
+/// Goes back into the directory, now as a mount of its own, with all that is mounted below it.
+base::Status enter_as_mount(const base::UniqueFd& directory) {
+  std::error_code error;
+  if (::fchdir(directory.get()) != 0) return base::system_error("returning to the chroot", errno);
+  const std::string path = std::filesystem::current_path(error).string();
+  if (error) return base::system_error("finding the chroot", error.value());
+  if (::mount(path.c_str(), path.c_str(), nullptr, MS_BIND | MS_REC, nullptr) != 0) {
+    return base::system_error("making the chroot a mount point", errno);
+  }
+  // The path leads to the new mount; the descriptor still to what lies under it.
+  if (::chdir(path.c_str()) != 0 || ::chroot(".") != 0 || ::chdir("/") != 0) {
+    return base::system_error("returning to the chroot", errno);
+  }
+  return {};
+}
+
 }  // namespace
+
+base::Status make_mounts_private(const std::string& directory) {
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0) return {};
+  if (errno != EINVAL) return base::system_error("making mounts private", errno);
+  const base::UniqueFd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return base::system_error("opening the chroot", errno);
+  TRY(leave_chroot(directory));
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+    return base::system_error("making mounts private outside of the chroot", errno);
+  }
+  return enter_as_mount(root);
+}
 
 base::Status unshare_namespaces() {
   if (::unshare(kNamespaces) == 0) return {};

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include "base/result.h"
 
 namespace nodeagent {
@@ -8,6 +10,11 @@ namespace nodeagent {
 /// root's right or inside a user namespace that maps only the caller.
 /// Errors: Forbidden with what the machine would have to allow.
 base::Status unshare_namespaces();
+
+/// Cuts this mount namespace off from the host's, so that what is mounted here stays here. In a
+/// chroot, whose root is not a mount point, it becomes one: the container's root is assembled and
+/// entered as anywhere. `directory` is any directory below "/" but not "/".
+base::Status make_mounts_private(const std::string& directory);
 
 /// Reduces what a container run by root may do to the set container runtimes give by default.
 void drop_capabilities();

@@ -1,5 +1,6 @@
 #include "nodeagent/runtime/process_runtime.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -281,6 +282,29 @@ struct FakeHost final : HostView {
     return std::ranges::find(paths, path) != paths.end();
   }
 };
+
+/// Runs tests of this program again in a chroot that is no mount point: a directory with the host's
+/// entries bound into it.
+TEST(Namespaces, WorkInAChroot) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root may chroot";
+  const fs::path root = fs::temp_directory_path() / ("chroot-" + base::random_name_suffix(8));
+  fs::create_directories(root);
+  const std::string script = fmt::format(
+      "unshare -m sh -ec '"
+      "for entry in /*; do"
+      "  if [ -L $entry ]; then cp -P $entry {0}$entry;"
+      "  elif [ -d $entry ]; then mkdir {0}$entry; mount --rbind $entry {0}$entry; fi;"
+      "done;"
+      "exec chroot {0} {1} --gtest_brief=1 --gtest_filter={2}' >{0}.log 2>&1",
+      root.string(), fs::read_symlink("/proc/self/exe").string(),
+      "All/ProcessRuntimeTest.*/namespaces:Namespaces/RootTest.*");
+  EXPECT_EQ(std::system(script.c_str()), 0) << base::read_file(root.string() + ".log").value_or("");
+  EXPECT_THAT(base::read_file(root.string() + ".log").value_or(""), HasSubstr("[  PASSED  ]"));
+  // Not remove_all: were a mount left, it would empty the host.
+  for (const auto& entry : fs::directory_iterator(root)) fs::remove(entry);
+  fs::remove(root);
+  fs::remove(root.string() + ".log");
+}
 
 TEST(DirectoriesToExpand, AreTheDeepestExistingOnesThatLackTheMountPoint) {
   FakeHost host;

@@ -18,6 +18,7 @@
 
 #include "base/file.h"
 #include "nodeagent/limits.h"
+#include "nodeagent/runtime/namespaces.h"
 
 namespace nodeagent {
 namespace {
@@ -250,10 +251,8 @@ std::vector<std::string> directories_to_expand(const std::vector<Mount>& mounts,
 }
 
 base::Status enter_root(const ContainerSpec& spec) {
-  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
-    return base::system_error("making mounts private", errno);
-  }
   const std::string& root = spec.root_dir;
+  TRY(make_mounts_private(root));
   const std::vector<Mount> mounts = sorted_mounts(spec.mounts);
   TRY(assemble_host_part(spec, mounts));
   TRY(mount_proc(root));
