@@ -4,9 +4,12 @@
 #include <llama.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <exception>
 
 #include "base/assert.h"
+#include "inference/engine/adapter_graveyard.h"
 #include "inference/engine/matmul/matmul.h"
 
 namespace inference {
@@ -61,12 +64,18 @@ Result<std::unique_ptr<Decoder>> Decoder::create(const Model& model, Options opt
 }
 
 Decoder::Decoder(const Model& model, Options options)
-    : options_(options), vocabulary_size_(model.vocabulary_size()) {
+    : options_(options),
+      vocabulary_size_(model.vocabulary_size()),
+      model_(model.native()),
+      graveyard_(std::make_shared<AdapterGraveyard>()) {
   batch_ = std::make_unique<llama_batch>(llama_batch_init(options.batch_tokens, 0, 1));
 }
 
 Decoder::~Decoder() {
   if (context_) llama_free(context_);
+  adapters_.reset();
+  // Those that somebody still holds go with the model.
+  free_adapters();
   for (const Pool& one : pools_) ggml_threadpool_free(one.pool);
   llama_batch_free(*batch_);
 }
@@ -103,6 +112,44 @@ std::span<float> Decoder::logits(int place) {
   float* first = llama_get_logits_ith(context_, place);
   ASSERT(first != nullptr);
   return {first, static_cast<std::size_t>(vocabulary_size_)};
+}
+
+Result<std::shared_ptr<const Adapter>> Decoder::load_adapter(const AdapterFile& file) {
+  free_adapters();
+  // A descriptor of its own with a place of its own, so that loading twice works.
+  const std::string path = fmt::format("/proc/self/fd/{}", file.descriptor());
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> stream(std::fopen(path.c_str(), "rbe"),
+                                                               &std::fclose);
+  if (!stream) return base::system_error("reading the adapter", errno);
+  llama_adapter_lora* native = nullptr;
+  try {
+    native = llama_adapter_lora_init_from_file_ptr(model_, stream.get());
+  } catch (const std::exception& failure) {
+    return Error(ErrorCode::Invalid, fmt::format("the engine refuses it: {}", failure.what()));
+  }
+  if (!native)
+    return Error(ErrorCode::Invalid, "the engine refuses it; --log-level debug tells its reason");
+  return std::make_shared<const Adapter>(native, graveyard_);
+}
+
+void Decoder::use_adapters(AdapterSetPointer adapters) {
+  if (id_of(adapters) != id_of(adapters_)) {
+    std::vector<llama_adapter_lora*> natives;
+    std::vector<float> scales;
+    if (adapters) {
+      for (const AdapterSet::Member& member : adapters->members) {
+        natives.push_back(member.adapter->native());
+        scales.push_back(member.strength);
+      }
+    }
+    llama_set_adapters_lora(context_, natives.data(), natives.size(), scales.data());
+    adapters_ = std::move(adapters);
+  }
+  free_adapters();
+}
+
+void Decoder::free_adapters() {
+  for (llama_adapter_lora* adapter : graveyard_->take()) llama_adapter_lora_free(adapter);
 }
 
 void Decoder::truncate(SequenceId sequence, int position) {

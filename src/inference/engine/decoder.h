@@ -8,10 +8,12 @@
 #include <vector>
 
 #include "base/result.h"
+#include "inference/engine/adapter.h"
 #include "inference/engine/model.h"
 #include "inference/engine/types.h"
 
 struct llama_context;
+struct llama_model;
 struct llama_batch;
 struct ggml_threadpool;
 
@@ -48,6 +50,14 @@ class Decoder {
   /// the next decode.
   std::span<float> logits(int place);
 
+  /// Loads an adapter of this decoder's model; between two batches. Errors: Invalid when llama.cpp
+  /// refuses it.
+  base::Result<std::shared_ptr<const Adapter>> load_adapter(const AdapterFile& file);
+  /// What all sequences of the next batches are computed with. The first batch after a change is
+  /// slower, so batches with the same adapters should follow each other. What a sequence holds is
+  /// of use with the adapters only that it was computed with.
+  void use_adapters(AdapterSetPointer adapters);
+
   /// Forgets the tokens of `sequence` from `position` on.
   void truncate(SequenceId sequence, int position);
   /// Lets `to` share the first `count` tokens of `from`; `to` must be empty.
@@ -62,9 +72,13 @@ class Decoder {
  private:
   Decoder(const Model& model, Options options);
   bool use_pool(int threads);
+  void free_adapters();
 
   Options options_;
   int vocabulary_size_;
+  llama_model* model_;
+  std::shared_ptr<AdapterGraveyard> graveyard_;
+  AdapterSetPointer adapters_;  ///< In use; keeps its members loaded.
   llama_context* context_ = nullptr;
   /// Pools by their number of threads: a pool that is not in use sleeps, while a thread of the one
   /// in use that gets no work would spin and take a core from others.

@@ -9,10 +9,6 @@
 #include <mutex>
 #include <system_error>
 
-#include "base/assert.h"
-#include "inference/engine/chat_template.h"
-#include "inference/engine/llama_log.h"
-
 namespace inference {
 
 using base::Error;
@@ -20,13 +16,6 @@ using base::ErrorCode;
 using base::Result;
 
 namespace {
-
-/// Longest text of one token that is expected; longer ones take a second call.
-constexpr std::size_t kPieceBytes = 128;
-
-std::string token_text(const llama_vocab* vocabulary, llama_token token) {
-  return token == LLAMA_TOKEN_NULL ? std::string() : llama_vocab_get_text(vocabulary, token);
-}
 
 /// Bytes that the tensors named in the file's header need, 0 when the header cannot be read.
 std::uint64_t bytes_promised(const std::string& path) {
@@ -78,12 +67,6 @@ bool keep_loading(float /*progress*/, void* stop) {
 
 }  // namespace
 
-std::string PromptText::joined() const {
-  std::string all;
-  for (const Part& part : parts) all += part.text;
-  return all;
-}
-
 Result<std::unique_ptr<Model>> Model::load(const std::stop_token& stop, Options options) {
   const std::string path = options.path.string();
   std::error_code error;
@@ -93,7 +76,7 @@ Result<std::unique_ptr<Model>> Model::load(const std::stop_token& stop, Options 
   static std::once_flag backend_started;
   std::call_once(backend_started, [] { llama_backend_init(); });
   std::unique_ptr<Model> model(new Model);
-  model->log_capture_ = std::make_unique<LlamaLogCapture>(options.log);
+  model->log_capture_ = std::make_unique<model::LlamaLogCapture>(options.log);
   llama_model_params params = llama_model_default_params();
   params.load_mode = LLAMA_LOAD_MODE_MMAP;
   params.check_tensors = options.check_tensors;
@@ -112,7 +95,7 @@ Result<std::unique_ptr<Model>> Model::load(const std::stop_token& stop, Options 
   if (llama_vocab_n_tokens(model->vocabulary_) == 0 || !llama_model_has_decoder(model->model_)) {
     return Error(ErrorCode::Invalid, fmt::format("{} holds no text generation model", path));
   }
-  model->read_vocabulary();
+  model->text_ = std::make_unique<model::Vocabulary>(model->vocabulary_);
   if (options.use_chat_template) TRY(model->load_template());
   return model;
 }
@@ -124,22 +107,10 @@ Model::~Model() {
 base::Status Model::load_template() {
   const char* source = llama_model_chat_template(model_, nullptr);
   if (!source) return {};
-  chat_template_ = TRY(
-      ChatTemplate::parse(source, {.begin = token_text(vocabulary_, llama_vocab_bos(vocabulary_)),
-                                   .end = token_text(vocabulary_, llama_vocab_eos(vocabulary_))}));
+  chat_template_ =
+      TRY(model::ChatTemplate::parse(source, {.begin = text_->text_of(text_->begin_token()),
+                                              .end = text_->text_of(text_->end_token())}));
   return {};
-}
-
-void Model::read_vocabulary() {
-  for (TokenId token = 0; token < vocabulary_size(); ++token) {
-    if (is_end(token)) end_tokens_.push_back(token);
-    const std::string_view piece = llama_vocab_get_text(vocabulary_, token);
-    longest_piece_bytes_ = std::max(longest_piece_bytes_, piece.size());
-    const auto attributes = llama_vocab_get_attr(vocabulary_, token);
-    if ((attributes & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED)) == 0) continue;
-    if (std::string text = token_text(vocabulary_, token); !text.empty())
-      markers_.push_back(std::move(text));
-  }
 }
 
 std::string Model::description() const {
@@ -166,65 +137,6 @@ std::uint64_t Model::cache_bytes_per_token() const {
 }
 
 int Model::context_tokens() const { return llama_model_n_ctx_train(model_); }
-int Model::vocabulary_size() const { return llama_vocab_n_tokens(vocabulary_); }
-bool Model::is_end(TokenId token) const { return llama_vocab_is_eog(vocabulary_, token); }
-
-void Model::append_tokens(std::vector<TokenId>& out, std::string_view text, bool add_special,
-                          bool parse_special) const {
-  const std::size_t before = out.size();
-  // A token is at least one byte, but for the start and end tokens and a prefixed space.
-  out.resize(before + text.size() + 4);
-  const auto room = static_cast<std::int32_t>(out.size() - before);
-  const std::int32_t count =
-      llama_tokenize(vocabulary_, text.data(), static_cast<std::int32_t>(text.size()),
-                     out.data() + before, room, add_special, parse_special);
-  ASSERT(count >= 0);
-  out.resize(before + static_cast<std::size_t>(count));
-}
-
-std::vector<TokenId> Model::tokenize(std::string_view text, Special special) const {
-  std::vector<TokenId> tokens;
-  append_tokens(tokens, text, special == Special::Add, false);
-  return tokens;
-}
-
-bool Model::forges_marker(const PromptText& prompt) const {
-  return std::any_of(prompt.parts.begin(), prompt.parts.end(), [&](const PromptText::Part& part) {
-    return part.from_user && std::any_of(markers_.begin(), markers_.end(), [&](const auto& marker) {
-             return part.text.find(marker) != std::string::npos;
-           });
-  });
-}
-
-std::vector<TokenId> Model::tokenize(const PromptText& prompt) const {
-  std::vector<TokenId> tokens;
-  if (!forges_marker(prompt)) {
-    const std::string text = prompt.joined();
-    // Templates that begin with the start token would get it twice.
-    const std::string begin = token_text(vocabulary_, llama_vocab_bos(vocabulary_));
-    append_tokens(tokens, text, begin.empty() || !text.starts_with(begin), true);
-    return tokens;
-  }
-  // A user's text that spells a marker is cut out and read as plain text.
-  append_tokens(tokens, "", true, true);
-  for (const PromptText::Part& part : prompt.parts)
-    append_tokens(tokens, part.text, false, !part.from_user);
-  return tokens;
-}
-
-void Model::append_piece(std::string& out, TokenId token, Special special) const {
-  char buffer[kPieceBytes];
-  const bool show = special == Special::Add;
-  const std::int32_t length =
-      llama_token_to_piece(vocabulary_, token, buffer, sizeof buffer, 0, show);
-  if (length >= 0) {
-    out.append(buffer, static_cast<std::size_t>(length));
-    return;
-  }
-  const std::size_t before = out.size();
-  out.resize(before + static_cast<std::size_t>(-length));
-  llama_token_to_piece(vocabulary_, token, out.data() + before, -length, 0, show);
-}
 
 Result<PromptText> Model::render_chat(std::span<const ChatMessage> messages) const {
   if (!chat_template_) return Error(ErrorCode::Invalid, "this model has no chat template");

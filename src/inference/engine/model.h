@@ -13,32 +13,17 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "inference/engine/types.h"
+#include "model/text/chat_template.h"
+#include "model/text/llama_log.h"
+#include "model/text/vocabulary.h"
 
 struct llama_model;
 struct llama_vocab;
 
 namespace inference {
 
-struct ChatMessage {
-  std::string role;
-  std::string content;
-};
-
-/// Text whose parts come from the template or from the user. Markers such as `<|im_end|>` have
-/// their meaning in the template's parts only, so a user cannot forge a turn.
-struct PromptText {
-  struct Part {
-    std::string text;
-    bool from_user = false;
-  };
-  std::vector<Part> parts;
-
-  /// The whole text, for echoing.
-  std::string joined() const;
-};
-
-class ChatTemplate;
-class LlamaLogCapture;
+using model::ChatMessage;
+using model::PromptText;
 
 /// A loaded model file: weights (memory-mapped), vocabulary and chat template. Immutable after
 /// loading; every const member may be called from any thread.
@@ -63,20 +48,20 @@ class Model {
   /// Of the key/value cache, with 16-bit values.
   std::uint64_t cache_bytes_per_token() const;
   int context_tokens() const;  ///< What the model was trained for.
-  int vocabulary_size() const;
+  int vocabulary_size() const { return text_->size(); }
 
-  /// Text as tokens; `add_special` puts the model's start token first where it wants one.
-  enum class Special { None, Add };
-  std::vector<TokenId> tokenize(std::string_view text, Special special) const;
-  std::vector<TokenId> tokenize(const PromptText& prompt) const;
-  /// Appends the bytes of `token` to `out`; control tokens have none unless `Special::Add`.
-  void append_piece(std::string& out, TokenId token, Special special = Special::None) const;
-  /// True for tokens that end a generation.
-  bool is_end(TokenId token) const;
-  const std::vector<TokenId>& end_tokens() const { return end_tokens_; }
-
-  /// No token stands for more bytes of text than this.
-  std::size_t longest_piece_bytes() const { return longest_piece_bytes_; }
+  /// As model::Vocabulary.
+  using Special = model::Vocabulary::Special;
+  std::vector<TokenId> tokenize(std::string_view text, Special special) const {
+    return text_->tokenize(text, special);
+  }
+  std::vector<TokenId> tokenize(const PromptText& prompt) const { return text_->tokenize(prompt); }
+  void append_piece(std::string& out, TokenId token, Special special = Special::None) const {
+    text_->append_piece(out, token, special);
+  }
+  bool is_end(TokenId token) const { return text_->is_end(token); }
+  const std::vector<TokenId>& end_tokens() const { return text_->end_tokens(); }
+  std::size_t longest_piece_bytes() const { return text_->longest_piece_bytes(); }
 
   bool has_chat_template() const { return chat_template_ != nullptr; }
   /// The prompt for an answer to `messages`. Errors: Invalid with the template's own message when
@@ -89,19 +74,13 @@ class Model {
 
  private:
   Model() = default;
-  void append_tokens(std::vector<TokenId>& out, std::string_view text, bool add_special,
-                     bool parse_special) const;
   base::Status load_template();
-  void read_vocabulary();
-  bool forges_marker(const PromptText& prompt) const;
 
-  std::unique_ptr<LlamaLogCapture> log_capture_;
+  std::unique_ptr<model::LlamaLogCapture> log_capture_;
   llama_model* model_ = nullptr;
   const llama_vocab* vocabulary_ = nullptr;
-  std::unique_ptr<ChatTemplate> chat_template_;
-  std::vector<TokenId> end_tokens_;
-  std::size_t longest_piece_bytes_ = 1;
-  std::vector<std::string> markers_;  ///< Texts of the control tokens.
+  std::unique_ptr<model::Vocabulary> text_;
+  std::unique_ptr<model::ChatTemplate> chat_template_;
 };
 
 }  // namespace inference

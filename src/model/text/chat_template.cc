@@ -1,4 +1,4 @@
-#include "inference/engine/chat_template.h"
+#include "model/text/chat_template.h"
 
 #include <fmt/format.h>
 #include <jinja/lexer.h>
@@ -8,7 +8,7 @@
 
 #include <exception>
 
-namespace inference {
+namespace model {
 
 using base::Error;
 using base::ErrorCode;
@@ -47,7 +47,8 @@ ChatTemplate::ChatTemplate(std::unique_ptr<Program> program, Tokens tokens)
 
 ChatTemplate::~ChatTemplate() = default;
 
-base::Result<PromptText> ChatTemplate::render(std::span<const ChatMessage> messages) const {
+base::Result<PromptText> ChatTemplate::render(std::span<const ChatMessage> messages,
+                                              AnswerPrompt answer) const {
   try {
     common_json list = common_json::array();
     for (const ChatMessage& message : messages)
@@ -57,7 +58,7 @@ base::Result<PromptText> ChatTemplate::render(std::span<const ChatMessage> messa
     jinja::global_from_json(context,
                             common_json{{"bos_token", tokens_.begin},
                                         {"eos_token", tokens_.end},
-                                        {"add_generation_prompt", true},
+                                        {"add_generation_prompt", answer == AnswerPrompt::Add},
                                         {"enable_thinking", true}},
                             /*mark_input=*/false);
     jinja::runtime runtime(context);
@@ -73,4 +74,4 @@ base::Result<PromptText> ChatTemplate::render(std::span<const ChatMessage> messa
   }
 }
 
-}  // namespace inference
+}  // namespace model

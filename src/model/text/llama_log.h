@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 
-namespace inference {
+namespace model {
 
 /// Sends what llama.cpp reports to `log` (its warnings and errors; the rest at debug level) and
 /// keeps the last error line, which is often the only reason a failed load leaves behind.
@@ -24,4 +24,4 @@ class LlamaLogCapture {
   State* state_;
 };
 
-}  // namespace inference
+}  // namespace model

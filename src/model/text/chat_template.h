@@ -5,9 +5,9 @@
 #include <string>
 
 #include "base/result.h"
-#include "inference/engine/model.h"
+#include "model/text/prompt_text.h"
 
-namespace inference {
+namespace model {
 
 /// A parsed Jinja chat template. Immutable; `render` may be called from any thread.
 class ChatTemplate {
@@ -21,8 +21,11 @@ class ChatTemplate {
                                                            Tokens tokens);
   ~ChatTemplate();
 
+  /// Whether the text ends where an answer begins.
+  enum class AnswerPrompt { Add, None };
   /// Errors: Invalid when the template refuses the messages.
-  base::Result<PromptText> render(std::span<const ChatMessage> messages) const;
+  base::Result<PromptText> render(std::span<const ChatMessage> messages,
+                                  AnswerPrompt answer = AnswerPrompt::Add) const;
 
  private:
   struct Program;
@@ -32,4 +35,4 @@ class ChatTemplate {
   Tokens tokens_;
 };
 
-}  // namespace inference
+}  // namespace model

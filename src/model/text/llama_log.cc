@@ -1,4 +1,4 @@
-#include "inference/engine/llama_log.h"
+#include "model/text/llama_log.h"
 
 #include <llama.h>
 
@@ -7,7 +7,7 @@
 
 #include "base/guarded.h"
 
-namespace inference {
+namespace model {
 namespace {
 
 std::string_view trim(std::string_view text) {
@@ -66,4 +66,4 @@ std::string LlamaLogCapture::last_error() const {
   return state_->last_error.with([](const std::string& last) { return last; });
 }
 
-}  // namespace inference
+}  // namespace model
