@@ -56,6 +56,20 @@ TEST(Catalog, SuggestsWhatWasMeant) {
   EXPECT_EQ(suggest_preset(std::string(10000, 'x')), "");
 }
 
+TEST(Catalog, TakesAnyIdOfTheHub) {
+  const auto unknown = resolve_preset("TinyLlama/TinyLlama_v1.1-Chat");
+  ASSERT_TRUE(unknown);
+  EXPECT_EQ(unknown->hf_id, "TinyLlama/TinyLlama_v1.1-Chat");
+  EXPECT_EQ(image_reference(*unknown, "r:5000"), "r:5000/kaito-tinyllama_v1.1-chat:latest");
+  EXPECT_EQ(unknown->weights_bytes(), 0);
+  EXPECT_EQ(resolve_preset("someone/Phi-4")->name, "someone-phi-4");
+  EXPECT_EQ(resolve_preset("Microsoft/phi-4")->name, "phi-4");
+  EXPECT_GT(resolve_preset("phi-4")->weights_bytes(), 0);
+  for (const char* name :
+       {"", "/", "a/", "/b", "phi", "a/b/c", "a b/c", "-a/b", "a/b.", "a/b--c", "../b", "a/b\n"})
+    EXPECT_FALSE(resolve_preset(name)) << name;
+}
+
 TEST(Catalog, KnowsTheQuickstartsFile) {
   const Preset& preset = *find_preset("smollm2-135m-instruct");
   EXPECT_EQ(preset.weights_bytes(), 98362432);
@@ -82,6 +96,10 @@ std::string presets_page() {
                     p.context_tokens, p.instruct ? "chat" : "base", p.access);
   }
   return page +
+         "\nAny other Hugging Face id, `org/model`, is taken too: its image is "
+         "`<registry>/kaito-<model>:latest` with\nthe model in small letters "
+         "(`kaito-<org>-<model>` where the table has that name already). Nothing is known of its\n"
+         "size, so it is not compared with the memory of the instance type.\n"
          "\nA chat model answers in turns: prompts get its chat template. A base model continues "
          "text.\nFor `private` ones the licence asks you to build the image: set `accessMode: "
          "private` and\n`presetOptions.image`.\n";

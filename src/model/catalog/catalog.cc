@@ -34,6 +34,22 @@ std::vector<Preset> sorted_presets() {
   return all;
 }
 
+/// What the hub takes for the name of an organisation or of a model.
+bool is_hub_name(std::string_view part) {
+  constexpr std::size_t kMaxBytes = 96;
+  constexpr std::string_view kSigns = "-._";
+  const auto allowed = [&](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || kSigns.contains(c);
+  };
+  // As in the names of images.
+  const auto both_signs = [&](char a, char b) {
+    return kSigns.contains(a) && kSigns.contains(b) && (a != '_' || b != '_');
+  };
+  return !part.empty() && part.size() <= kMaxBytes && std::ranges::all_of(part, allowed) &&
+         !kSigns.contains(part.front()) && !kSigns.contains(part.back()) &&
+         std::ranges::adjacent_find(part, both_signs) == part.end();
+}
+
 /// Insertions, removals and replacements that turn `a` into `b`.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
@@ -62,6 +78,23 @@ const Preset* find_preset(std::string_view name) {
     if (same(preset.name, name) || same(preset.hf_id, name)) return &preset;
   }
   return nullptr;
+}
+
+std::optional<Preset> resolve_preset(std::string_view name) {
+  if (const Preset* known = find_preset(name)) return *known;
+  const auto slash = name.find('/');
+  if (slash == std::string_view::npos || !is_hub_name(name.substr(0, slash)) ||
+      !is_hub_name(name.substr(slash + 1))) {
+    return std::nullopt;
+  }
+  Preset preset;
+  preset.name = folded(name.substr(slash + 1));
+  // Else its image would be that of the catalogue's model.
+  if (find_preset(preset.name)) preset.name = folded(name.substr(0, slash)) + "-" + preset.name;
+  preset.hf_id = name;
+  // A model without a chat template then continues text, as a base model does.
+  preset.instruct = true;
+  return preset;
 }
 
 std::string_view suggest_preset(std::string_view name) {

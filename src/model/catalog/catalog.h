@@ -19,19 +19,19 @@ struct SamplingDefaults {
 /// One entry of the preset catalogue: what is known of a model before its files are seen. The facts
 /// come from the public model cards and upstream's catalogue (v0.3 and v0.12).
 struct Preset {
-  std::string_view name;   ///< What users write: `phi-3-mini-4k-instruct`.
-  std::string_view hf_id;  ///< Hugging Face id, another name for the same.
-  std::string_view architecture;
-  double weights_gib = 0;         ///< Size of the weight files as published.
-  std::string_view disk;          ///< Storage a node should have: `87Gi`.
-  std::string_view quantization;  ///< "" for 16-bit weights.
+  std::string name;   ///< What users write: `phi-3-mini-4k-instruct`.
+  std::string hf_id;  ///< Hugging Face id, another name for the same.
+  std::string architecture{};
+  double weights_gib = 0;      ///< Size of the weight files as published; 0 when unknown.
+  std::string disk{};          ///< Storage a node should have: `87Gi`.
+  std::string quantization{};  ///< "" for 16-bit weights.
   std::int64_t context_tokens = 0;
   std::int64_t kv_bytes_per_token = 0;
-  std::string_view attention;  ///< MHA, MQA, GQA or MLA.
-  bool instruct = false;       ///< Answers in turns: prompts get its chat template.
+  std::string attention{};  ///< MHA, MQA, GQA or MLA.
+  bool instruct = false;    ///< Answers in turns: prompts get its chat template.
   bool tunable = false;
-  std::string_view tag = "latest";     ///< Of the model image.
-  std::string_view access = "public";  ///< `private`: the user builds the image.
+  std::string tag = "latest";     ///< Of the model image.
+  std::string access = "public";  ///< `private`: the user builds the image.
   SamplingDefaults sampling{};
 
   std::int64_t weights_bytes() const {
@@ -45,6 +45,11 @@ std::span<const Preset> presets();
 /// The preset of that name, alias or Hugging Face id, without regard to case; null when there is
 /// none.
 const Preset* find_preset(std::string_view name);
+
+/// The preset of that name; for an id of the Hugging Face hub that the catalogue lacks,
+/// `org/model`, one that knows only its name (as upstream the last part, or `org-model` where the
+/// catalogue has that already) and leaves the rest to the files.
+std::optional<Preset> resolve_preset(std::string_view name);
 
 /// The name that an unknown one was probably meant to be; "" when nothing is near.
 std::string_view suggest_preset(std::string_view name);

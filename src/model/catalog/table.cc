@@ -15,7 +15,7 @@ constexpr bool kFixed = false;
 // Name, Hugging Face id, architecture, weights in GiB, disk, quantization, context in tokens, bytes
 // of KV cache per token, attention, chat or base model, whether upstream tunes it; then image tag,
 // access and sampling where they are not the usual ones.
-constexpr Preset kTable[] = {
+const Preset kTable[] = {
     {"smollm2-135m-instruct",
      "HuggingFaceTB/SmolLM2-135M-Instruct",
      "LlamaForCausalLM",
