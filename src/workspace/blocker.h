@@ -6,7 +6,8 @@
 
 namespace workspace {
 
-/// Why the workspace cannot run at all, whatever nodes it gets: an unknown preset, a feature this release lacks. Nothing when it can.
+/// Why the workspace cannot run at all, whatever nodes it gets: an unknown preset, a feature this
+/// release lacks. Nothing when it can.
 std::optional<Problem> find_blocker(const Observed& observed);
 
 }  // namespace workspace

@@ -32,23 +32,30 @@ struct CanaryProber::State {
   State(Options chosen, const base::Clock& time, Probe ask, OnChange changed)
       : options(chosen), clock(time), probe(std::move(ask)), on_change(std::move(changed)) {}
 
+  /// Takes an entry whose time has come, under the lock; tells when the next one is due.
+  std::optional<std::pair<api::ObjectKey, CanaryTarget>> take(base::SteadyTime& soonest) {
+    const auto now = clock.steady();
+    for (auto& [key, entry] : entries) {
+      if (entry.running) continue;
+      if (entry.due <= now) {
+        entry.running = true;
+        return std::pair(key, entry.target);
+      }
+      soonest = std::min(soonest, entry.due);
+    }
+    return std::nullopt;
+  }
+
   /// Takes an entry whose time has come; waits for one otherwise.
   std::optional<std::pair<api::ObjectKey, CanaryTarget>> next(const std::stop_token& stop) {
     std::unique_lock lock(mutex);
     while (!stop.stop_requested()) {
       auto soonest = base::SteadyTime::max();
-      const auto now = clock.steady();
-      for (auto& [key, entry] : entries) {
-        if (entry.running) continue;
-        if (entry.due <= now) {
-          entry.running = true;
-          return std::pair(key, entry.target);
-        }
-        soonest = std::min(soonest, entry.due);
-      }
+      if (auto job = take(soonest)) return job;
       const std::uint64_t seen = changes;
-      const auto limit = soonest == base::SteadyTime::max() ? std::chrono::nanoseconds(std::chrono::hours(1))
-                                                            : std::chrono::nanoseconds(soonest - now);
+      const auto limit = soonest == base::SteadyTime::max()
+                             ? std::chrono::nanoseconds(std::chrono::hours(1))
+                             : std::chrono::nanoseconds(soonest - clock.steady());
       wake.wait_for(lock, stop, limit, [&] { return changes != seen; });
     }
     return std::nullopt;
@@ -64,7 +71,8 @@ struct CanaryProber::State {
     if (!(entry.target == target)) return false;  // The world moved on while we asked.
     const CanaryState before = entry.result.state;
     const std::string message_before = entry.result.message;
-    const bool busy = !answer && answer.error().code() == base::ErrorCode::Throttled && before == CanaryState::Passed;
+    const bool busy = !answer && answer.error().code() == base::ErrorCode::Throttled &&
+                      before == CanaryState::Passed;
     if (answer || busy) {
       entry.misses = 0;
       entry.result = {CanaryState::Passed, ""};
@@ -73,16 +81,18 @@ struct CanaryProber::State {
     }
     const bool good = answer.has_value() || busy;
     const int exponent = std::min(entry.misses, 6);
-    entry.due = clock.steady() + (good ? options.interval : options.retry * (1 << std::max(0, exponent - 1)));
+    entry.due = clock.steady() +
+                (good ? options.interval : options.retry * (1 << std::max(0, exponent - 1)));
     return entry.result.state != before || entry.result.message != message_before;
   }
 
   void run(const base::Context& ctx) {
-    while (auto job = next(ctx.stop())) {
-      const base::Status answer = probe(ctx, job->second);
-      if (ctx.stopped()) return;
-      if (record(job->first, job->second, answer)) on_change(job->first);
-    }
+    while (auto job = next(ctx.stop())) ask(ctx, job->first, job->second);
+  }
+
+  void ask(const base::Context& ctx, const api::ObjectKey& key, const CanaryTarget& target) {
+    const base::Status answer = probe(ctx, target);
+    if (!ctx.stopped() && record(key, target, answer)) on_change(key);
   }
 
   const Options options;
@@ -96,14 +106,16 @@ struct CanaryProber::State {
   std::vector<std::jthread> threads;
 };
 
-CanaryProber::CanaryProber(Options options, const base::Clock& clock, Probe probe, OnChange on_change)
+CanaryProber::CanaryProber(Options options, const base::Clock& clock, Probe probe,
+                           OnChange on_change)
     : state_(std::make_unique<State>(options, clock, std::move(probe), std::move(on_change))) {}
 
 CanaryProber::~CanaryProber() { stop(); }
 
 void CanaryProber::start(const base::Context& ctx) {
   for (std::size_t i = 0; i < state_->options.threads; ++i) {
-    state_->threads.emplace_back([this, ctx](const std::stop_token& stop) { state_->run(ctx.with_stop(stop)); });
+    state_->threads.emplace_back(
+        [this, ctx](const std::stop_token& stop) { state_->run(ctx.with_stop(stop)); });
   }
 }
 
@@ -112,12 +124,25 @@ void CanaryProber::stop() {
   state_->threads.clear();
 }
 
+bool CanaryProber::step(const base::Context& ctx) {
+  auto soonest = base::SteadyTime::max();
+  std::unique_lock lock(state_->mutex);
+  const auto job = state_->take(soonest);
+  lock.unlock();
+  if (job) state_->ask(ctx, job->first, job->second);
+  return job.has_value();
+}
+
 CanaryResult CanaryProber::result(const api::ObjectKey& workspace, const CanaryTarget& target) {
   const std::lock_guard lock(state_->mutex);
   State::Entry& entry = state_->entries[workspace];
   if (!(entry.target == target)) {
     const bool running = entry.running;
-    entry = State::Entry{.target = target, .result = {}, .misses = 0, .running = running, .due = state_->clock.steady()};
+    entry = State::Entry{.target = target,
+                         .result = {},
+                         .misses = 0,
+                         .running = running,
+                         .due = state_->clock.steady()};
     ++state_->changes;
     state_->wake.notify_one();
   }
@@ -149,8 +174,9 @@ CanaryProber::Probe token_probe(std::chrono::milliseconds timeout) {
       return base::Error(base::ErrorCode::Throttled, "the server is busy");
     }
     if (response->status != 200) {
-      return base::Error(base::ErrorCode::Invalid, fmt::format("the server answered {}: {}", response->status,
-                                                               response->body.substr(0, kMaxQuotedBytes)));
+      return base::Error(base::ErrorCode::Invalid,
+                         fmt::format("the server answered {}: {}", response->status,
+                                     response->body.substr(0, kMaxQuotedBytes)));
     }
     const json::Value answer = TRY(json::parse(response->body));
     if (json::find_int(answer, "usage.completion_tokens").value_or(0) < 1) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -27,15 +28,15 @@ struct CanaryResult {
   std::string message;  ///< Why it failed.
 };
 
-/// Asks pods for one token, off the reconcile threads, and remembers the answers. A pod that passed is
-/// asked again every `interval`; it fails after `failures_allowed` misses in a row. Thread-safe.
+/// Asks pods for one token, off the reconcile threads, and remembers the answers. A pod that passed
+/// is asked again every `interval`; it fails after `failures_allowed` misses in a row. Thread-safe.
 class CanaryProber {
  public:
   struct Options {
     std::chrono::milliseconds interval{60'000};
     std::chrono::milliseconds retry{1'000};  ///< After a miss.
     int failures_allowed = 3;                ///< For a target that passed before.
-    std::size_t threads = 2;
+    std::size_t threads = 4;
   };
   /// Errors of a probe are its message; Throttled means alive but busy.
   using Probe = std::function<base::Status(const base::Context&, const CanaryTarget&)>;
@@ -46,6 +47,8 @@ class CanaryProber {
   ~CanaryProber();
   void start(const base::Context& ctx);
   void stop();
+  /// Asks one target whose time has come, on this thread; false when there is none. For tests.
+  bool step(const base::Context& ctx);
 
   /// What is known of `target`, and sees to it that more will be.
   CanaryResult result(const api::ObjectKey& workspace, const CanaryTarget& target);

@@ -1,21 +1,16 @@
 #pragma once
 
-#include <functional>
-#include <map>
-#include <memory>
-#include <mutex>
 #include <optional>
-#include <string>
-#include <vector>
 
 #include "base/clock.h"
-#include "base/guarded.h"
+#include "kube/cache/written_versions.h"
 #include "kube/rest/client.h"
 #include "kube/runtime/controller.h"
 #include "kube/runtime/events.h"
 #include "workspace/canary.h"
 #include "workspace/observed.h"
 #include "workspace/options.h"
+#include "workspace/recent_writes.h"
 #include "workspace/serve.h"
 #include "workspace/status.h"
 
@@ -30,8 +25,8 @@ class Observer {
 };
 
 /// Reconciles one Workspace: finalizer, nodes, services, workload, status; or, when it is being
-/// deleted, workload, nodes, finalizer. Asks for nothing it can read locally and writes nothing that is
-/// there already.
+/// deleted, workload, nodes, finalizer. Asks for nothing it can read locally and writes nothing
+/// that is there already.
 class WorkspaceController final : public kube::Reconciler {
  public:
   struct Deps {
@@ -42,32 +37,33 @@ class WorkspaceController final : public kube::Reconciler {
     const base::Clock& clock;
     const Options& options;
   };
-  explicit WorkspaceController(Deps deps) : deps_(deps) {}
-  base::Result<kube::Requeue> reconcile(const base::Context& ctx, const api::ObjectKey& key) override;
+  explicit WorkspaceController(Deps deps) : deps_(deps), recent_(deps.clock) {}
+  base::Result<kube::Requeue> reconcile(const base::Context& ctx,
+                                        const api::ObjectKey& key) override;
 
  private:
-  /// What this process wrote and its local copies may not show yet.
-  struct Written {
-    std::string uid;
-    std::map<std::string, base::SteadyTime> created;  ///< `Kind/name` -> when.
-    std::string status_text;                          ///< Canonical JSON of the status last written.
-    std::uint64_t status_version = 0;                 ///< resourceVersion of that write.
-    bool finalizer = false;
-  };
   using Ctx = base::Context;
 
   base::Result<kube::Requeue> finalize(const Ctx& ctx, const Observed& observed);
   base::Status ensure_finalizer(const Ctx& ctx, const Observed& observed);
   base::Status carry_out_nodes(const Ctx& ctx, const Observed& observed, const NodePlan& plan);
   base::Status carry_out_serving(const Ctx& ctx, const Observed& observed, const ServePlan& plan);
-  base::Status write_object(const Ctx& ctx, const Observed& observed, const Desired& desired, const json::Value& live);
-  base::Status write_status(const Ctx& ctx, const Observed& observed, const api::WorkspaceStatus& wanted);
-  bool was_just_created(const Observed& observed, const std::string& what) const;
-  void note_created(const Observed& observed, const std::string& what);
-  Written written(const Observed& observed) const;
+  base::Status write_object(const Ctx& ctx, const Observed& observed, const Desired& desired);
+  base::Status write_status(const Ctx& ctx, const Observed& observed,
+                            const api::WorkspaceStatus& wanted);
+  base::Status create_object(const Ctx& ctx, const Observed& observed, const Desired& desired);
+  base::Status update_object(const Ctx& ctx, const Observed& observed, const Desired& desired,
+                             const json::Value& live);
+  /// Drops the notes of writes that the local copies show by now.
+  void catch_up(const Observed& observed);
+  /// Everything remembered of a workspace that is gone.
+  void forget(const api::ObjectKey& key);
 
   Deps deps_;
-  base::Guarded<std::map<api::ObjectKey, Written>> written_;
+  RecentWrites recent_;
+  kube::WrittenVersions object_writes_;     ///< Services and workloads.
+  kube::WrittenVersions workspace_writes_;  ///< Any write of a Workspace.
+  kube::WrittenVersions status_writes_;     ///< Those of its status.
 };
 
 }  // namespace workspace

@@ -31,15 +31,18 @@ struct Claim {
 /// One workspace and everything about it, read once at the start of a reconcile.
 struct Observed {
   std::shared_ptr<const api::Workspace> workspace;
-  std::vector<Claim> claims;                              ///< Carrying this workspace's labels.
-  std::vector<std::shared_ptr<const api::Node>> nodes;    ///< All nodes of the cluster.
-  std::shared_ptr<const api::StatefulSet> stateful_set;   ///< Null when absent; so below.
+  std::vector<Claim> claims;  ///< Carrying this workspace's labels.
+  /// Nodes that may matter: with nodes the user brings those that may match, else those made for
+  /// this workspace and the preferred ones.
+  std::vector<std::shared_ptr<const api::Node>> nodes;
+  std::shared_ptr<const api::StatefulSet> stateful_set;  ///< Null when absent; so below.
   std::shared_ptr<const api::Service> service;
   std::shared_ptr<const api::Service> headless_service;
-  std::vector<std::shared_ptr<const api::Pod>> pods;      ///< Carrying this workspace's label.
-  std::shared_ptr<const api::ConfigMap> config;           ///< Of `inference.config`, when set.
-  const model::Preset* preset = nullptr;                  ///< Null for templates and unknown names.
-  std::optional<model::Sku> sku;                          ///< Of `resource.instanceType`, when known.
+  std::vector<std::shared_ptr<const api::Pod>> pods;  ///< Carrying this workspace's label.
+  std::shared_ptr<const api::ConfigMap> config;       ///< Of `inference.config`, when it exists.
+  bool config_known = true;  ///< False while the ConfigMap named there is still being looked up.
+  const model::Preset* preset = nullptr;  ///< Null for templates and unknown names.
+  std::optional<model::Sku> sku;          ///< Of `resource.instanceType`, when known.
 };
 
 /// A reason for not being ready. `stalled`: waiting does not help, somebody has to act.

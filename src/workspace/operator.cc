@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 #include "api/nodeclaim/machine.h"
@@ -10,7 +11,9 @@
 #include "kube/cache/informer.h"
 #include "kube/runtime/events.h"
 #include "workspace/canary.h"
+#include "workspace/config_maps.h"
 #include "workspace/controller.h"
+#include "workspace/nodes.h"
 
 namespace workspace {
 namespace {
@@ -41,7 +44,7 @@ std::vector<api::ObjectKey> workspace_in_namespace(const T& object) {
 template <class T>
 std::vector<std::string> index_key(const T& object) {
   std::vector<std::string> keys;
-  if constexpr (std::is_same_v<T, api::NodeClaim> || std::is_same_v<T, api::Machine>) {
+  if constexpr (!T::kType.namespaced) {
     for (const auto& key : workspace_of_claim(object)) keys.push_back(key.text());
   } else {
     for (const auto& key : workspace_in_namespace(object)) keys.push_back(key.text());
@@ -49,19 +52,41 @@ std::vector<std::string> index_key(const T& object) {
   return keys;
 }
 
-constexpr const char* kByWorkspace = "workspace";
+// Names of indexes.
+constexpr const char* kByWorkspace = "workspace";  ///< Objects by the workspace they belong to.
+constexpr const char* kByLabel = "label";          ///< Nodes by `key=value` of their labels.
+constexpr const char* kBySelector = "selector";    ///< Workspaces by a label that their nodes need.
+constexpr const char* kByConfig = "config";        ///< Workspaces by the ConfigMap they name.
+/// The place of workspaces whose selector asks for no label that tells nodes apart.
+constexpr const char* kAnyNode = "";
+
+std::vector<std::string> labels_of(const api::Node& node) {
+  std::vector<std::string> texts;
+  for (const auto& [key, value] : node.metadata.labels) {
+    if (is_selective_label(key)) texts.push_back(key + "=" + value);
+  }
+  return texts;
+}
+
+std::vector<std::string> config_of(const api::Workspace& workspace) {
+  if (!workspace.inference || workspace.inference->config.empty()) return {};
+  return {api::ObjectKey{workspace.metadata.ns, workspace.inference->config}.text()};
+}
 
 template <class T>
 Claim to_claim(const T& object) {
-  return {object.metadata.name, object.metadata.deleting(), object.status.node_name, object.status.conditions};
+  return {object.metadata.name, object.metadata.deleting(), object.status.node_name,
+          object.status.conditions};
 }
 
 /// What of a node a workspace can depend on; the heartbeat of a healthy node changes none of it.
 std::string node_facts(const api::Node& node) {
   std::string facts = node.metadata.deleting() ? "deleting" : "";
   for (const auto& [key, value] : node.metadata.labels) facts += fmt::format("|{}={}", key, value);
-  for (const auto& condition : node.status.conditions) facts += fmt::format("|{}:{}", condition.type, condition.status);
-  for (const auto& [key, quantity] : node.status.capacity) facts += fmt::format("|{}:{}", key, quantity.text);
+  for (const auto& condition : node.status.conditions)
+    facts += fmt::format("|{}:{}", condition.type, condition.status);
+  for (const auto& [key, quantity] : node.status.capacity)
+    facts += fmt::format("|{}:{}", key, quantity.text);
   return facts;
 }
 
@@ -76,21 +101,40 @@ struct Operator::Parts final : public Observer {
         pods(deps.client, labelled(api::kLabelWorkspace)),
         stateful_sets(deps.client, labelled(api::kLabelWorkspace)),
         services(deps.client, labelled(api::kLabelWorkspace)),
-        canary({.interval = deps.options.canary_interval}, deps.clock, token_probe(deps.options.canary_timeout),
+        configs(deps.client, [this](const api::ObjectKey& key) { on_config(key); }),
+        canary({.interval = deps.options.canary_interval}, deps.clock,
+               deps.canary_probe ? deps.canary_probe : token_probe(deps.options.canary_timeout),
                [this](const api::ObjectKey& key) { controller->enqueue(key); }) {
-    if (deps.options.provisioner == NodeProvisioner::NodeClaim) node_claims = std::make_unique<kube::Informer<api::NodeClaim>>(deps.client, labelled(api::kLabelWorkspace));
-    if (deps.options.provisioner == NodeProvisioner::Machine) machines = std::make_unique<kube::Informer<api::Machine>>(deps.client, labelled(api::kLabelWorkspace));
+    if (deps.options.provisioner == NodeProvisioner::NodeClaim)
+      node_claims = std::make_unique<kube::Informer<api::NodeClaim>>(
+          deps.client, labelled(api::kLabelWorkspace));
+    if (deps.options.provisioner == NodeProvisioner::Machine)
+      machines = std::make_unique<kube::Informer<api::Machine>>(deps.client,
+                                                                labelled(api::kLabelWorkspace));
   }
 
   void wire(const base::Context& ctx) {
     events = kube::EventRecorder::create(ctx, deps.client, "kaito-workspace");
-    reconciler = std::make_unique<WorkspaceController>(WorkspaceController::Deps{deps.client, *this, canary, *events, deps.clock, deps.options});
-    controller = std::make_unique<kube::Controller>(kube::Controller::Options{.name = "workspace", .workers = deps.options.workers}, *reconciler, deps.clock);
+    reconciler = std::make_unique<WorkspaceController>(
+        WorkspaceController::Deps{deps.client, *this, canary, *events, deps.clock, deps.options});
+    controller = std::make_unique<kube::Controller>(
+        kube::Controller::Options{.name = "workspace", .workers = deps.options.workers},
+        *reconciler, deps.clock);
     controller->watch(workspaces);
     controller->watch_mapped<api::Pod>(pods, workspace_in_namespace<api::Pod>);
-    controller->watch_mapped<api::StatefulSet>(stateful_sets, workspace_in_namespace<api::StatefulSet>);
+    controller->watch_mapped<api::StatefulSet>(stateful_sets,
+                                               workspace_in_namespace<api::StatefulSet>);
     controller->watch_mapped<api::Service>(services, workspace_in_namespace<api::Service>);
     pods.add_index(kByWorkspace, index_key<api::Pod>);
+    workspaces.add_index(kByConfig, config_of);
+    workspaces.add_index(kBySelector, [](const api::Workspace& workspace) {
+      return std::vector<std::string>{selective_label(workspace).value_or(kAnyNode)};
+    });
+    if (is_byo()) {
+      nodes.add_index(kByLabel, labels_of);
+    } else {
+      nodes.add_index(kByWorkspace, index_key<api::Node>);
+    }
     if (node_claims) {
       node_claims->add_index(kByWorkspace, index_key<api::NodeClaim>);
       controller->watch_mapped<api::NodeClaim>(*node_claims, workspace_of_claim<api::NodeClaim>);
@@ -112,35 +156,78 @@ struct Operator::Parts final : public Observer {
 
   /// A node that changed in a way that matters wakes the workspaces that may use it.
   void on_node(const kube::Change<api::Node>& change) {
-    if (change.before && change.after && node_facts(*change.before) == node_facts(*change.after)) return;
+    // Until the copies are complete nothing has been reconciled, and then everything will be.
+    if (!nodes.synced() || !workspaces.synced()) return;
+    if (change.before && change.after && node_facts(*change.before) == node_facts(*change.after))
+      return;
     std::set<api::ObjectKey> keys;
     for (const auto* node : {change.before.get(), change.after.get()}) {
       if (!node) continue;
       for (const api::ObjectKey& key : workspace_of_claim(*node)) keys.insert(key);
-      for (const auto& workspace : workspaces.list()) {
-        const bool byo = deps.options.provisioner == NodeProvisioner::Byo || !workspace->resource.preferred_nodes.empty();
-        if (byo && matches_selector(*workspace, *node)) keys.insert(workspace->metadata.key());
+      std::vector<std::string> places = labels_of(*node);
+      places.emplace_back(kAnyNode);
+      for (const std::string& place : places) {
+        for (const auto& workspace : workspaces.by_index(kBySelector, place)) {
+          const auto& preferred = workspace->resource.preferred_nodes;
+          const bool candidate = is_byo() || std::find(preferred.begin(), preferred.end(),
+                                                       node->metadata.name) != preferred.end();
+          if (candidate && matches_selector(*workspace, *node))
+            keys.insert(workspace->metadata.key());
+        }
       }
     }
     for (const api::ObjectKey& key : keys) controller->enqueue(key);
+  }
+
+  void on_config(const api::ObjectKey& config_map) {
+    for (const auto& workspace : workspaces.by_index(kByConfig, config_map.text()))
+      controller->enqueue(workspace->metadata.key());
+  }
+
+  bool is_byo() const { return deps.options.provisioner == NodeProvisioner::Byo; }
+
+  std::vector<std::shared_ptr<const api::Node>> nodes_for(const api::Workspace& workspace) const {
+    if (is_byo()) {
+      const auto label = selective_label(workspace);
+      return label ? nodes.by_index(kByLabel, *label) : nodes.list();
+    }
+    const std::string key = workspace.metadata.key().text();
+    auto found = nodes.by_index(kByWorkspace, key);
+    for (const std::string& name : workspace.resource.preferred_nodes) {
+      auto node = nodes.get({"", name});
+      const bool twice = std::any_of(found.begin(), found.end(), [&](const auto& other) {
+        return other->metadata.name == name;
+      });
+      if (node && !twice) found.push_back(std::move(node));
+    }
+    return found;
   }
 
   std::optional<Observed> observe(const api::ObjectKey& key) const override {
     Observed observed;
     observed.workspace = workspaces.get(key);
     if (!observed.workspace) return std::nullopt;
-    observed.nodes = nodes.list();
+    observed.nodes = nodes_for(*observed.workspace);
     observed.pods = pods.by_index(kByWorkspace, key.text());
     observed.stateful_set = stateful_sets.get(key);
     observed.service = services.get(key);
     observed.headless_service = services.get({key.ns, key.name + "-headless"});
     if (node_claims) {
-      for (const auto& claim : node_claims->by_index(kByWorkspace, key.text())) observed.claims.push_back(to_claim(*claim));
+      for (const auto& claim : node_claims->by_index(kByWorkspace, key.text()))
+        observed.claims.push_back(to_claim(*claim));
     }
     if (machines) {
-      for (const auto& machine : machines->by_index(kByWorkspace, key.text())) observed.claims.push_back(to_claim(*machine));
+      for (const auto& machine : machines->by_index(kByWorkspace, key.text()))
+        observed.claims.push_back(to_claim(*machine));
     }
-    if (const auto& inference = observed.workspace->inference; inference && inference->preset) observed.preset = model::find_preset(inference->preset->name);
+    if (const auto& inference = observed.workspace->inference) {
+      if (inference->preset) observed.preset = model::find_preset(inference->preset->name);
+      if (!inference->config.empty()) {
+        const ConfigMaps::Lookup found = configs.find({key.ns, inference->config});
+        observed.config_known = found.known;
+        observed.config = found.object;
+      }
+    }
     observed.sku = model::find_sku(deps.options.cloud, observed.workspace->resource.instance_type);
     return observed;
   }
@@ -155,6 +242,7 @@ struct Operator::Parts final : public Observer {
   std::unique_ptr<kube::Informer<api::NodeClaim>> node_claims;
   std::unique_ptr<kube::Informer<api::Machine>> machines;
   std::unique_ptr<kube::EventRecorder> events;
+  mutable ConfigMaps configs;  ///< Begins watches when asked.
   CanaryProber canary;
   std::unique_ptr<WorkspaceController> reconciler;
   std::unique_ptr<kube::Controller> controller;
@@ -166,14 +254,18 @@ Operator::~Operator() { stop(); }
 base::Status Operator::start(const base::Context& ctx) {
   parts_->wire(ctx);
   parts_->canary.start(ctx);
+  parts_->configs.start(ctx);
   return parts_->manager.start(ctx);
 }
 
 void Operator::stop() {
   parts_->manager.stop();
+  parts_->configs.stop();
   parts_->canary.stop();
 }
 
-kube::Controller::Counters Operator::counters() const { return parts_->controller ? parts_->controller->counters() : kube::Controller::Counters{}; }
+kube::Controller::Counters Operator::counters() const {
+  return parts_->controller ? parts_->controller->counters() : kube::Controller::Counters{};
+}
 
 }  // namespace workspace

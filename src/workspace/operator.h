@@ -7,6 +7,7 @@
 #include "base/context.h"
 #include "kube/rest/client.h"
 #include "kube/runtime/controller.h"
+#include "workspace/canary.h"
 #include "workspace/options.h"
 
 namespace workspace {
@@ -19,6 +20,8 @@ class Operator {
     const base::Clock& clock;
     base::Logger log;
     Options options;
+    /// How a pod is asked for a token; the real question when not given. For tests.
+    CanaryProber::Probe canary_probe{};
   };
   explicit Operator(Deps deps);
   ~Operator();

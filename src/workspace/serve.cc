@@ -10,11 +10,9 @@
 namespace workspace {
 namespace {
 
-constexpr int kServerPort = 5000;
 constexpr int kTorchPort = 29500;
 constexpr std::string_view kWeightsPath = "/workspace/weights";
-constexpr std::string_view kHashAnnotation = "kaito.sh/object-hash";
-constexpr std::string_view kTemplateHashAnnotation = "kaito.sh/template-hash";
+constexpr std::string_view kConfigHashAnnotation = "kaito.sh/config-hash";
 
 json::String text(std::string_view s) { return json::String(s); }
 
@@ -39,7 +37,8 @@ json::Object object_metadata(const api::Workspace& workspace, const std::string&
 
 Desired with_hash(const api::ResourceType& type, json::Object object) {
   Desired desired{type, {}, json::hash(object)};
-  object["metadata"].as_object()["annotations"] = json::Object{{kHashAnnotation, text(desired.hash)}};
+  object["metadata"].as_object()["annotations"] =
+      json::Object{{kObjectHashAnnotation, text(desired.hash)}};
   desired.object = std::move(object);
   return desired;
 }
@@ -50,7 +49,8 @@ json::Object tcp_port(std::string_view name, int port, int target) {
 
 bool wants_load_balancer(const api::Workspace& workspace) {
   const auto found = workspace.metadata.annotations.find(std::string(api::kAnnotationEnableLb));
-  return found != workspace.metadata.annotations.end() && (found->second == "True" || found->second == "true");
+  return found != workspace.metadata.annotations.end() &&
+         (found->second == "True" || found->second == "true");
 }
 
 Desired service(const api::Workspace& workspace) {
@@ -58,23 +58,27 @@ Desired service(const api::Workspace& workspace) {
   json::Array ports{tcp_port("http", 80, kServerPort)};
   // What only pods of one workload say to each other stays off a public address.
   if (!public_ip) ports.push_back(tcp_port("torch", kTorchPort, kTorchPort));
-  return with_hash(api::Service::kType,
-                   {{"apiVersion", "v1"},
-                    {"kind", "Service"},
-                    {"metadata", object_metadata(workspace, workspace.metadata.name)},
-                    {"spec", json::Object{{"type", public_ip ? "LoadBalancer" : "ClusterIP"},
-                                          {"selector", json::Object{{api::kLabelWorkspace, text(workspace.metadata.name)}}},
-                                          {"ports", std::move(ports)}}}});
+  return with_hash(
+      api::Service::kType,
+      {{"apiVersion", "v1"},
+       {"kind", "Service"},
+       {"metadata", object_metadata(workspace, workspace.metadata.name)},
+       {"spec", json::Object{{"type", public_ip ? "LoadBalancer" : "ClusterIP"},
+                             {"selector",
+                              json::Object{{api::kLabelWorkspace, text(workspace.metadata.name)}}},
+                             {"ports", std::move(ports)}}}});
 }
 
 Desired headless_service(const api::Workspace& workspace) {
-  return with_hash(api::Service::kType,
-                   {{"apiVersion", "v1"},
-                    {"kind", "Service"},
-                    {"metadata", object_metadata(workspace, workspace.metadata.name + "-headless")},
-                    {"spec", json::Object{{"clusterIP", "None"},
-                                          {"selector", json::Object{{api::kLabelWorkspace, text(workspace.metadata.name)}}},
-                                          {"publishNotReadyAddresses", true}}}});
+  return with_hash(
+      api::Service::kType,
+      {{"apiVersion", "v1"},
+       {"kind", "Service"},
+       {"metadata", object_metadata(workspace, workspace.metadata.name + "-headless")},
+       {"spec", json::Object{{"clusterIP", "None"},
+                             {"selector",
+                              json::Object{{api::kLabelWorkspace, text(workspace.metadata.name)}}},
+                             {"publishNotReadyAddresses", true}}}});
 }
 
 json::Object expression(std::string_view key, std::string_view op, json::Array values) {
@@ -85,9 +89,11 @@ json::Object expression(std::string_view key, std::string_view op, json::Array v
 
 /// Where pods may go: nodes that match the user's selector and, unless the user brought them, were
 /// made for this workspace; or the preferred nodes that stand in for those.
-json::Object node_affinity(const api::Workspace& workspace, const NodePlan& nodes, const Options& options) {
+json::Object node_affinity(const api::Workspace& workspace, const NodePlan& nodes,
+                           const Options& options) {
   json::Array selector;
-  for (const auto& [key, value] : sanitized_match_labels(workspace)) selector.push_back(expression(key, "In", strings({value})));
+  for (const auto& [key, value] : sanitized_match_labels(workspace))
+    selector.push_back(expression(key, "In", strings({value})));
   for (const auto& requirement : workspace.resource.label_selector.match_expressions) {
     json::Array values;
     for (const std::string& value : requirement.values) values.emplace_back(text(value));
@@ -95,12 +101,14 @@ json::Object node_affinity(const api::Workspace& workspace, const NodePlan& node
   }
   json::Array terms;
   const auto add_term = [&](json::Array expressions) {
-    if (!expressions.empty()) terms.push_back(json::Object{{"matchExpressions", std::move(expressions)}});
+    if (!expressions.empty())
+      terms.push_back(json::Object{{"matchExpressions", std::move(expressions)}});
   };
   json::Array own = selector;
   if (options.provisioner != NodeProvisioner::Byo) {
     own.push_back(expression(api::kLabelWorkspace, "In", strings({workspace.metadata.name})));
-    own.push_back(expression(api::kLabelWorkspaceNamespace, "In", strings({workspace.metadata.ns})));
+    own.push_back(
+        expression(api::kLabelWorkspaceNamespace, "In", strings({workspace.metadata.ns})));
   }
   add_term(std::move(own));
   if (!nodes.reused.empty()) {
@@ -110,15 +118,21 @@ json::Object node_affinity(const api::Workspace& workspace, const NodePlan& node
     add_term(std::move(selector));
   }
   if (terms.empty()) return {};
-  json::Object affinity{{"requiredDuringSchedulingIgnoredDuringExecution", json::Object{{"nodeSelectorTerms", std::move(terms)}}}};
+  json::Object affinity{{"requiredDuringSchedulingIgnoredDuringExecution",
+                         json::Object{{"nodeSelectorTerms", std::move(terms)}}}};
   return {{"nodeAffinity", std::move(affinity)}};
 }
 
 json::Array tolerations(const Options& options) {
-  json::Array list{json::Object{{"key", "nvidia.com/gpu"}, {"operator", "Exists"}, {"effect", "NoSchedule"}},
-                   json::Object{{"key", "sku"}, {"operator", "Equal"}, {"value", "gpu"}, {"effect", "NoSchedule"}}};
+  json::Array list{
+      json::Object{{"key", "nvidia.com/gpu"}, {"operator", "Exists"}, {"effect", "NoSchedule"}},
+      json::Object{
+          {"key", "sku"}, {"operator", "Equal"}, {"value", "gpu"}, {"effect", "NoSchedule"}}};
   if (options.cloud == "azure") {
-    list.push_back(json::Object{{"key", "kubernetes.azure.com/scalesetpriority"}, {"operator", "Equal"}, {"value", "spot"}, {"effect", "NoSchedule"}});
+    list.push_back(json::Object{{"key", "kubernetes.azure.com/scalesetpriority"},
+                                {"operator", "Equal"},
+                                {"value", "spot"},
+                                {"effect", "NoSchedule"}});
   }
   return list;
 }
@@ -130,7 +144,8 @@ json::Object http_probe(int period_seconds, int timeout_seconds, std::int64_t fa
           {"failureThreshold", failures}};
 }
 
-/// Seconds a model may take to load: 15 minutes and 18 s for each GiB, within 30 minutes and 3 hours.
+/// Seconds a model may take to load: 15 minutes and 18 s for each GiB, within 30 minutes and 3
+/// hours.
 std::int64_t load_limit_seconds(std::int64_t weights_bytes) {
   const std::int64_t seconds = 15 * 60 + (weights_bytes >> 30) * 18;
   return std::clamp<std::int64_t>(seconds, 30 * 60, 180 * 60);
@@ -140,18 +155,21 @@ std::string format_number(double value) { return fmt::format("{:g}", value); }
 
 json::Array server_command(const Observed& observed) {
   const model::Preset& preset = *observed.preset;
-  json::Array command = strings({"kaito-server", "--model", kWeightsPath, "--served-model-name", preset.name, "--host", "$(POD_IP)",
-                                 "--port", "5000", "--chat-template", preset.instruct ? "auto" : "none"});
+  json::Array command = strings({"kaito-server", "--model", kWeightsPath, "--served-model-name",
+                                 preset.name, "--host", "$(POD_IP)", "--port", "5000",
+                                 "--chat-template", preset.instruct ? "auto" : "none"});
   const auto add = [&](std::string_view flag, const std::string& value) {
     command.emplace_back(text(flag));
     command.emplace_back(text(value));
   };
-  if (preset.sampling.temperature) add("--temperature", format_number(*preset.sampling.temperature));
+  if (preset.sampling.temperature)
+    add("--temperature", format_number(*preset.sampling.temperature));
   if (preset.sampling.top_p) add("--top-p", format_number(*preset.sampling.top_p));
   if (preset.sampling.top_k) add("--top-k", fmt::format("{}", *preset.sampling.top_k));
   if (observed.config) {
     // The one key of upstream's inference_config.yaml that this runtime has a use for.
-    if (const auto length = model::max_model_len(observed.config->data)) add("--ctx-size", fmt::format("{}", *length));
+    if (const auto length = model::max_model_len(observed.config->data))
+      add("--ctx-size", fmt::format("{}", *length));
   }
   return command;
 }
@@ -162,10 +180,18 @@ json::Object main_container(const Observed& observed, const Options& options) {
       {"name", text(observed.workspace->metadata.name)},
       {"image", text(options.runtime_image)},
       {"command", server_command(observed)},
-      {"ports", json::Array{json::Object{{"name", "http"}, {"containerPort", kServerPort}, {"protocol", "TCP"}}}},
-      {"env", json::Array{json::Object{{"name", "POD_IP"}, {"valueFrom", json::Object{{"fieldRef", json::Object{{"apiVersion", "v1"}, {"fieldPath", "status.podIP"}}}}}}}},
-      {"volumeMounts", json::Array{json::Object{{"name", "model-weights-volume"}, {"mountPath", text(kWeightsPath)}},
-                                   json::Object{{"name", "model-cache"}, {"mountPath", text(options.model_cache_path)}, {"readOnly", true}}}},
+      {"ports", json::Array{json::Object{
+                    {"name", "http"}, {"containerPort", kServerPort}, {"protocol", "TCP"}}}},
+      {"env", json::Array{json::Object{
+                  {"name", "POD_IP"},
+                  {"valueFrom",
+                   json::Object{{"fieldRef", json::Object{{"apiVersion", "v1"},
+                                                          {"fieldPath", "status.podIP"}}}}}}}},
+      {"volumeMounts", json::Array{json::Object{{"name", "model-weights-volume"},
+                                                {"mountPath", text(kWeightsPath)}},
+                                   json::Object{{"name", "model-cache"},
+                                                {"mountPath", text(options.model_cache_path)},
+                                                {"readOnly", true}}}},
       // A ready model should not wait for the next look: start-up is checked every second.
       {"startupProbe", http_probe(1, 2, load_limit_seconds(observed.preset->weights_bytes()))},
       {"livenessProbe", http_probe(10, 5, 3)},
@@ -179,24 +205,50 @@ json::Object main_container(const Observed& observed, const Options& options) {
 }
 
 json::Object puller_container(const std::string& image, const Options& options) {
-  return {{"name", "model-weights-downloader"},
-          {"image", text(options.runtime_image)},
-          {"command", strings({"kaito", "model", "pull", image, "--store", options.model_cache_path, "--output", kWeightsPath})},
-          {"volumeMounts", json::Array{json::Object{{"name", "model-weights-volume"}, {"mountPath", text(kWeightsPath)}},
-                                       json::Object{{"name", "model-cache"}, {"mountPath", text(options.model_cache_path)}}}},
-          {"terminationMessagePolicy", "FallbackToLogsOnError"}};
+  return {
+      {"name", "model-weights-downloader"},
+      {"image", text(options.runtime_image)},
+      {"command", strings({"kaito", "model", "pull", image, "--store", options.model_cache_path,
+                           "--output", kWeightsPath})},
+      {"volumeMounts",
+       json::Array{
+           json::Object{{"name", "model-weights-volume"}, {"mountPath", text(kWeightsPath)}},
+           json::Object{{"name", "model-cache"}, {"mountPath", text(options.model_cache_path)}}}},
+      {"terminationMessagePolicy", "FallbackToLogsOnError"}};
 }
 
-json::Object preset_pod(const Observed& observed, const std::string& image, const Options& options) {
-  return {{"initContainers", json::Array{puller_container(image, options)}},
-          {"containers", json::Array{main_container(observed, options)}},
-          {"volumes", json::Array{json::Object{{"name", "model-weights-volume"}, {"emptyDir", json::Object{}}},
-                                  json::Object{{"name", "model-cache"}, {"hostPath", json::Object{{"path", text(options.model_cache_path)}, {"type", "DirectoryOrCreate"}}}}}},
-          {"terminationGracePeriodSeconds", 30}};
+json::Object preset_pod(const Observed& observed, const std::string& image,
+                        const Options& options) {
+  json::Object spec{
+      {"initContainers", json::Array{puller_container(image, options)}},
+      {"containers", json::Array{main_container(observed, options)}},
+      {"volumes",
+       json::Array{json::Object{{"name", "model-weights-volume"}, {"emptyDir", json::Object{}}},
+                   json::Object{{"name", "model-cache"},
+                                {"hostPath", json::Object{{"path", text(options.model_cache_path)},
+                                                          {"type", "DirectoryOrCreate"}}}}}},
+      {"terminationGracePeriodSeconds", 30}};
+  const auto& preset = *observed.workspace->inference->preset;
+  if (preset.preset_options && !preset.preset_options->image_pull_secrets.empty()) {
+    json::Array secrets;
+    for (const std::string& name : preset.preset_options->image_pull_secrets) {
+      secrets.push_back(json::Object{{"name", text(name)}});
+    }
+    spec["imagePullSecrets"] = std::move(secrets);
+  }
+  return spec;
 }
 
-/// Labels of pods and of the selector: they never change while the workload lives.
-json::Object pod_labels(const api::Workspace& workspace) {
+/// Labels that the workload selects its pods by. Those it was made with stay: a selector cannot
+/// change.
+json::Object selector_labels(const Observed& observed) {
+  const api::Workspace& workspace = *observed.workspace;
+  if (observed.stateful_set && !observed.stateful_set->spec.selector.match_labels.empty()) {
+    json::Object labels;
+    for (const auto& [key, value] : observed.stateful_set->spec.selector.match_labels)
+      labels[key] = text(value);
+    return labels;
+  }
   json::Object labels{{api::kLabelWorkspace, text(workspace.metadata.name)}};
   for (const std::string_view key : api::kPropagatedLabels) {
     const auto found = workspace.metadata.labels.find(std::string(key));
@@ -206,43 +258,84 @@ json::Object pod_labels(const api::Workspace& workspace) {
 }
 
 /// Puts the operator's placement into a pod template and seals it with its hash.
-std::string seal_template(json::Object& pod_template, const Observed& observed, const NodePlan& nodes, const Options& options) {
+std::string seal_template(json::Object& pod_template, const Observed& observed,
+                          const NodePlan& nodes, const Options& options) {
   const api::Workspace& workspace = *observed.workspace;
-  json::Object& metadata = pod_template["metadata"].is_object() ? pod_template["metadata"].as_object() : pod_template["metadata"].emplace_object();
-  json::Object& labels = metadata["labels"].is_object() ? metadata["labels"].as_object() : metadata["labels"].emplace_object();
-  for (const auto& member : pod_labels(workspace)) labels[member.key()] = member.value();
-  json::Object& spec = pod_template["spec"].is_object() ? pod_template["spec"].as_object() : pod_template["spec"].emplace_object();
+  json::Object& metadata = pod_template["metadata"].is_object()
+                               ? pod_template["metadata"].as_object()
+                               : pod_template["metadata"].emplace_object();
+  json::Object& labels = metadata["labels"].is_object() ? metadata["labels"].as_object()
+                                                        : metadata["labels"].emplace_object();
+  for (const auto& member : selector_labels(observed)) labels[member.key()] = member.value();
+  json::Object& spec = pod_template["spec"].is_object() ? pod_template["spec"].as_object()
+                                                        : pod_template["spec"].emplace_object();
   json::Object affinity = node_affinity(workspace, nodes, options);
-  if (affinity.empty()) {
-    spec.erase("affinity");
-  } else {
-    spec["affinity"] = std::move(affinity);
+  // What a template says about other pods stays; where its nodes come from is ours to say.
+  if (!affinity.empty()) {
+    json::Object& all = spec["affinity"].is_object() ? spec["affinity"].as_object()
+                                                     : spec["affinity"].emplace_object();
+    all["nodeAffinity"] = std::move(affinity["nodeAffinity"]);
   }
-  json::Array& tolerated = spec["tolerations"].is_array() ? spec["tolerations"].as_array() : spec["tolerations"].emplace_array();
+  json::Array& tolerated = spec["tolerations"].is_array() ? spec["tolerations"].as_array()
+                                                          : spec["tolerations"].emplace_array();
   for (json::Value& toleration : tolerations(options)) tolerated.push_back(std::move(toleration));
+  json::Object& annotations = metadata["annotations"].is_object()
+                                  ? metadata["annotations"].as_object()
+                                  : metadata["annotations"].emplace_object();
+  annotations.erase(kTemplateHashAnnotation);
+  if (observed.config) {
+    json::Object data;
+    for (const auto& [key, value] : observed.config->data) data[key] = text(value);
+    annotations[kConfigHashAnnotation] = text(json::hash(data));
+  }
   const std::string hash = json::hash(pod_template);
-  json::Object& annotations = metadata["annotations"].is_object() ? metadata["annotations"].as_object() : metadata["annotations"].emplace_object();
   annotations[kTemplateHashAnnotation] = text(hash);
   return hash;
 }
 
+/// A key as a step of a JSON pointer.
+std::string pointer_token(std::string_view key) {
+  std::string token;
+  for (const char c : key) {
+    if (c == '~') {
+      token += "~0";
+    } else if (c == '/') {
+      token += "~1";
+    } else {
+      token += c;
+    }
+  }
+  return token;
+}
+
+/// What the server never lets anybody change.
+bool is_immutable(const api::ResourceType& type, std::string_view key) {
+  if (type == api::StatefulSet::kType) {
+    return key == "serviceName" || key == "podManagementPolicy" || key == "selector";
+  }
+  return key == "clusterIP";
+}
+
 Desired stateful_set(const Observed& observed, const NodePlan& nodes, json::Object pod_template) {
   const api::Workspace& workspace = *observed.workspace;
-  return with_hash(api::StatefulSet::kType,
-                   {{"apiVersion", "apps/v1"},
-                    {"kind", "StatefulSet"},
-                    {"metadata", object_metadata(workspace, workspace.metadata.name)},
-                    {"spec", json::Object{{"replicas", nodes.target},
-                                          {"serviceName", text(workspace.metadata.name + "-headless")},
-                                          {"podManagementPolicy", "Parallel"},
-                                          {"selector", json::Object{{"matchLabels", pod_labels(workspace)}}},
-                                          {"template", std::move(pod_template)}}}});
+  return with_hash(
+      api::StatefulSet::kType,
+      {{"apiVersion", "apps/v1"},
+       {"kind", "StatefulSet"},
+       {"metadata", object_metadata(workspace, workspace.metadata.name)},
+       {"spec", json::Object{{"replicas", nodes.target},
+                             {"serviceName", text(workspace.metadata.name + "-headless")},
+                             {"podManagementPolicy", "Parallel"},
+                             {"selector", json::Object{{"matchLabels", selector_labels(observed)}}},
+                             {"template", std::move(pod_template)}}}});
 }
 
 /// The preset's image, or the user's own for accessMode private.
 std::string model_image(const Observed& observed, const Options& options) {
   const api::PresetSpec& preset = *observed.workspace->inference->preset;
-  if (preset.access_mode == "private" && preset.preset_options && !preset.preset_options->image.empty()) return preset.preset_options->image;
+  if (preset.access_mode == "private" && preset.preset_options &&
+      !preset.preset_options->image.empty())
+    return preset.preset_options->image;
   return model::image_reference(*observed.preset, options.preset_registry);
 }
 
@@ -276,18 +369,61 @@ bool contains(const json::Value& live, const json::Value& wanted) {
   }
   if (const auto* array = wanted.if_array()) {
     const auto* other = live.if_array();
-    return other && std::equal(other->begin(), other->end(), array->begin(), array->end(), contains);
+    return other &&
+           std::equal(other->begin(), other->end(), array->begin(), array->end(), contains);
   }
   return json::equal(live, wanted);
 }
 
 bool is_up_to_date(const Desired& desired, const json::Value& live) {
   const json::Object* annotations = json::find_object(live, "metadata.annotations");
-  const json::Value* hash = annotations ? annotations->if_contains(kHashAnnotation) : nullptr;
+  const json::Value* hash = annotations ? annotations->if_contains(kObjectHashAnnotation) : nullptr;
   if (!hash || !hash->is_string() || json::view(hash->get_string()) != desired.hash) return false;
   const json::Value* live_spec = json::find(live, "spec");
   const json::Value* wanted_spec = json::find(desired.object, "spec");
-  return live_spec && wanted_spec && contains(*live_spec, *wanted_spec);
+  if (!live_spec || !wanted_spec || !contains(*live_spec, *wanted_spec)) return false;
+  // One label too many would leave pods out.
+  const json::Value* live_selector = json::find(live, "spec.selector");
+  const json::Value* wanted_selector = json::find(desired.object, "spec.selector");
+  return live_selector && wanted_selector && json::equal(*live_selector, *wanted_selector);
+}
+
+json::Value update_patch(const Desired& desired, const json::Value& live) {
+  json::Array patch;
+  const auto add = [&](std::string_view path, const json::Value& value) {
+    patch.push_back(json::Object{{"op", "add"}, {"path", text(path)}, {"value", value}});
+  };
+  for (const std::string_view map : {"labels", "annotations"}) {
+    const json::Object* wanted = json::find_object(desired.object, fmt::format("metadata.{}", map));
+    const json::Object* current = json::find_object(live, fmt::format("metadata.{}", map));
+    if (!wanted) continue;
+    if (!current) {
+      add(fmt::format("/metadata/{}", map), *wanted);
+      continue;
+    }
+    for (const auto& member : *wanted) {
+      const json::Value* value = current->if_contains(member.key());
+      if (value && json::equal(*value, member.value())) continue;
+      add(fmt::format("/metadata/{}/{}", map, pointer_token(member.key())), member.value());
+    }
+  }
+  const json::Object* wanted = json::find_object(desired.object, "spec");
+  const json::Object* current = json::find_object(live, "spec");
+  if (!wanted || !current) return patch;
+  for (const auto& member : *wanted) {
+    const std::string_view key = member.key();
+    if (is_immutable(desired.type, key)) continue;
+    const json::Value* value = current->if_contains(member.key());
+    const bool exact = key == "selector";
+    if (value && (exact ? json::equal(*value, member.value()) : contains(*value, member.value())))
+      continue;
+    add(fmt::format("/spec/{}", key), member.value());
+  }
+  if (desired.type == api::Service::kType && current->contains("ports") &&
+      !wanted->contains("ports")) {
+    patch.push_back(json::Object{{"op", "remove"}, {"path", "/spec/ports"}});
+  }
+  return patch;
 }
 
 }  // namespace workspace

@@ -10,11 +10,9 @@
 namespace workspace {
 namespace {
 
-constexpr std::string_view kTemplateHashAnnotation = "kaito.sh/template-hash";
 constexpr std::size_t kMaxMessageBytes = 1024;
-constexpr int kServerPort = 5000;
 
-std::string shorten(std::string text) {
+std::string limited(std::string text) {
   if (text.size() > kMaxMessageBytes) {
     text.resize(kMaxMessageBytes);
     text += "...";
@@ -30,7 +28,8 @@ bool is_one_of(std::string_view reason, std::initializer_list<std::string_view> 
 std::string last_words(const api::ContainerStatus& container) {
   for (const auto& terminated : {container.state.terminated, container.last_state.terminated}) {
     if (!terminated) continue;
-    if (!terminated->message.empty()) return fmt::format("exit code {}: {}", terminated->exit_code, terminated->message);
+    if (!terminated->message.empty())
+      return fmt::format("exit code {}: {}", terminated->exit_code, terminated->message);
     return fmt::format("exit code {}", terminated->exit_code);
   }
   return {};
@@ -43,7 +42,8 @@ bool is_image_missing(const api::ContainerStatus& container) {
   const auto& now = container.state.terminated;
   const auto& before = container.last_state.terminated;
   return container.name == "model-weights-downloader" &&
-         ((now && now->exit_code == kExitImageMissing) || (before && before->exit_code == kExitImageMissing));
+         ((now && now->exit_code == kExitImageMissing) ||
+          (before && before->exit_code == kExitImageMissing));
 }
 
 /// What the state of one container says, or nothing. Lower `rank` tells more.
@@ -53,35 +53,52 @@ struct Finding {
 };
 
 std::optional<Finding> inspect(const api::Pod& pod, const api::ContainerStatus& container) {
-  const auto oom = [](const auto& terminated) { return terminated && terminated->reason == "OOMKilled"; };
-  const std::string where = fmt::format("container {} of pod {}", container.name, pod.metadata.name);
+  const auto oom = [](const auto& terminated) {
+    return terminated && terminated->reason == "OOMKilled";
+  };
+  const std::string where =
+      fmt::format("container {} of pod {}", container.name, pod.metadata.name);
   if (is_image_missing(container)) {
-    const auto& ended = container.state.terminated ? container.state.terminated : container.last_state.terminated;
-    return Finding{0, {"ModelImageNotFound", shorten(ended->message), true}};
+    const auto& ended =
+        container.state.terminated ? container.state.terminated : container.last_state.terminated;
+    return Finding{0, {"ModelImageNotFound", limited(ended->message), true}};
   }
   if (oom(container.state.terminated) || oom(container.last_state.terminated)) {
     return Finding{1, {"ContainerOOMKilled", fmt::format("{} ran out of memory", where), true}};
   }
   if (!container.state.waiting) {
     // Between two crashes a container runs for a moment; its last end still says what is wrong.
-    if (!container.ready && container.restart_count > 0 && container.last_state.terminated && container.last_state.terminated->exit_code != 0) {
-      return Finding{5, {"ContainerCrashLoopBackOff", shorten(fmt::format("{} keeps ending: {}", where, last_words(container))), true}};
+    if (!container.ready && container.restart_count > 0 && container.last_state.terminated &&
+        container.last_state.terminated->exit_code != 0) {
+      return Finding{
+          5,
+          {"ContainerCrashLoopBackOff",
+           limited(fmt::format("{} keeps ending: {}", where, last_words(container))), true}};
     }
     if (container.state.terminated && container.state.terminated->exit_code != 0) {
-      return Finding{5, {"ContainerStartError", shorten(fmt::format("{} ended: {}", where, last_words(container))), true}};
+      return Finding{5,
+                     {"ContainerStartError",
+                      limited(fmt::format("{} ended: {}", where, last_words(container))), true}};
     }
     return std::nullopt;
   }
   const std::string& reason = container.state.waiting->reason;
   const std::string& message = container.state.waiting->message;
-  if (is_one_of(reason, {"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"})) {
-    return Finding{2, {"ImagePullError", shorten(fmt::format("{}: {}", where, message)), true}};
+  if (is_one_of(reason, {"ImagePullBackOff", "ErrImagePull", "InvalidImageName",
+                         "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"})) {
+    return Finding{2, {"ImagePullError", limited(fmt::format("{}: {}", where, message)), true}};
   }
-  if (is_one_of(reason, {"CreateContainerConfigError", "PreCreateHookError", "CreateContainerError", "PreStartHookError", "RunContainerError", "PostStartHookError"})) {
-    return Finding{3, {"ContainerStartError", shorten(fmt::format("{}: {}: {}", where, reason, message)), true}};
+  if (is_one_of(reason, {"CreateContainerConfigError", "PreCreateHookError", "CreateContainerError",
+                         "PreStartHookError", "RunContainerError", "PostStartHookError"})) {
+    return Finding{
+        3,
+        {"ContainerStartError", limited(fmt::format("{}: {}: {}", where, reason, message)), true}};
   }
   if (reason == "CrashLoopBackOff") {
-    return Finding{4, {"ContainerCrashLoopBackOff", shorten(fmt::format("{} keeps ending: {}", where, last_words(container))), true}};
+    return Finding{
+        4,
+        {"ContainerCrashLoopBackOff",
+         limited(fmt::format("{} keeps ending: {}", where, last_words(container))), true}};
   }
   return std::nullopt;
 }
@@ -90,13 +107,21 @@ std::optional<Finding> inspect_pod(const api::Pod& pod) {
   if (pod.status.phase == "Failed" && pod.status.reason == "Evicted") {
     const std::string& message = pod.status.message;
     std::string reason = "PodEvicted";
-    if (message.find("ephemeral-storage") != std::string::npos || message.find("disk") != std::string::npos) reason = "NodeDiskPressure";
-    else if (message.find("memory") != std::string::npos) reason = "NodeMemoryPressure";
-    return Finding{6, {reason, shorten(fmt::format("pod {}: {}", pod.metadata.name, message)), false}};
+    if (message.find("ephemeral-storage") != std::string::npos ||
+        message.find("disk") != std::string::npos)
+      reason = "NodeDiskPressure";
+    else if (message.find("memory") != std::string::npos)
+      reason = "NodeMemoryPressure";
+    return Finding{6,
+                   {reason, limited(fmt::format("pod {}: {}", pod.metadata.name, message)), false}};
   }
   for (const auto& condition : pod.status.conditions) {
-    if (condition.type == "PodScheduled" && condition.status == "False" && condition.reason == "Unschedulable") {
-      return Finding{7, {"Unschedulable", shorten(fmt::format("pod {}: {}", pod.metadata.name, condition.message)), false}};
+    if (condition.type == "PodScheduled" && condition.status == "False" &&
+        condition.reason == "Unschedulable") {
+      return Finding{
+          7,
+          {"Unschedulable",
+           limited(fmt::format("pod {}: {}", pod.metadata.name, condition.message)), false}};
     }
   }
   return std::nullopt;
@@ -144,15 +169,30 @@ struct Verdict {
   bool stalled = false;
 };
 
-Verdict from_problem(const Problem& problem) { return {false, problem.reason, problem.message, problem.stalled}; }
+Verdict from_problem(const Problem& problem) {
+  return {false, problem.reason, problem.message, problem.stalled};
+}
 
 Verdict judge_inference(const StatusInputs& in) {
   if (in.serving && in.serving->problem) return from_problem(*in.serving->problem);
-  if (in.state && in.state->problem && !in.state->rolled_out) return from_problem(*in.state->problem);
-  if (!in.nodes.ready) return {false, "WorkspaceInferenceStatusPending", "waiting for nodes", in.nodes.problem && in.nodes.problem->stalled};
-  if (in.state && in.state->rolled_out) return {true, "WorkspaceInferenceStatusSuccess", "Inference has been deployed successfully", false};
+  if (in.state && in.state->problem && !in.state->rolled_out)
+    return from_problem(*in.state->problem);
+  if (!in.nodes.ready)
+    return {false, "WorkspaceInferenceStatusPending", "waiting for nodes",
+            in.nodes.problem && in.nodes.problem->stalled};
+  if (in.state && in.state->rolled_out)
+    return {true, "WorkspaceInferenceStatusSuccess", "Inference has been deployed successfully",
+            false};
   return {false, "WorkspaceInferenceStatusPending",
-          in.state ? fmt::format("{} of {} pods of the current spec are ready", in.state->ready_replicas, in.state->replicas) : "waiting for the workload", false};
+          in.state ? fmt::format("{} of {} pods of the current spec are ready",
+                                 in.state->ready_replicas, in.state->replicas)
+                   : "waiting for the workload",
+          false};
+}
+
+Verdict answered(const ServingState& state) {
+  return {true, "workspaceReady", fmt::format("pod {} answered with a token", state.canary_pod),
+          false};
 }
 
 Verdict judge_workspace(const StatusInputs& in, const Verdict& inference) {
@@ -166,9 +206,23 @@ Verdict judge_workspace(const StatusInputs& in, const Verdict& inference) {
   }
   if (!in.observed.preset) return {true, "workspaceReady", "workspace is ready", false};
   switch (in.canary.state) {
-    case CanaryState::Passed: return {true, "workspaceReady", fmt::format("pod {} answered with a token", in.state->canary_pod), false};
-    case CanaryState::Failed: return {false, "CanaryFailed", shorten(fmt::format("pod {} is ready but gave no token: {}", in.state->canary_pod, in.canary.message)), false};
-    case CanaryState::Unknown: return {false, "CanaryPending", fmt::format("waiting for a first token from pod {}", in.state->canary_pod), false};
+    case CanaryState::Passed:
+      return answered(*in.state);
+    case CanaryState::Failed:
+      return {false, "CanaryFailed",
+              limited(fmt::format("pod {} is ready but gave no token: {}", in.state->canary_pod,
+                                  in.canary.message)),
+              false};
+    case CanaryState::Unknown: {
+      // After a restart of the operator nothing is known: what was ready stays so until a pod
+      // fails to answer. A pod that restarted meanwhile was not ready for a while.
+      Verdict ready = answered(*in.state);
+      const auto* before =
+          api::find_condition(in.observed.workspace->status.conditions, "WorkspaceReady");
+      if (before && before->status == "True" && before->message == ready.message) return ready;
+      return {false, "CanaryPending",
+              fmt::format("waiting for a first token from pod {}", in.state->canary_pod), false};
+    }
   }
   return {};
 }
@@ -177,7 +231,14 @@ Verdict judge_workspace(const StatusInputs& in, const Verdict& inference) {
 
 ServingState observe_serving(const Observed& observed, const ServePlan& plan) {
   ServingState state;
-  state.replicas = observed.stateful_set ? observed.stateful_set->spec.replicas.value_or(1) : 0;
+  if (observed.stateful_set) {
+    state.replicas = observed.stateful_set->spec.replicas.value_or(1);
+  } else if (!plan.objects.empty()) {
+    // Not there yet: as many as there will be, so that its coming alone changes no message.
+    const json::Value& workload = plan.objects.back().object;
+    state.replicas =
+        static_cast<std::int32_t>(json::find_int(workload, "spec.replicas").value_or(0));
+  }
   std::optional<Finding> worst;
   const auto consider = [&](std::optional<Finding> finding) {
     if (finding && (!worst || finding->rank < worst->rank)) worst = std::move(finding);
@@ -185,19 +246,23 @@ ServingState observe_serving(const Observed& observed, const ServePlan& plan) {
   for (const auto& pod : observed.pods) {
     if (!is_current(*pod, plan.template_hash)) continue;
     consider(inspect_pod(*pod));
-    for (const auto& container : pod->status.init_container_statuses) consider(inspect(*pod, container));
+    for (const auto& container : pod->status.init_container_statuses)
+      consider(inspect(*pod, container));
     for (const auto& container : pod->status.container_statuses) consider(inspect(*pod, container));
     if (!is_pod_ready(*pod)) continue;
     ++state.ready_replicas;
     if (state.canary_target && pod->metadata.name > state.canary_pod) continue;
     std::int32_t restarts = 0;
-    for (const auto& container : pod->status.container_statuses) restarts += container.restart_count;
-    state.canary_target = CanaryTarget{pod->metadata.uid, restarts, fmt::format("{}:{}", pod->status.pod_ip, kServerPort)};
+    for (const auto& container : pod->status.container_statuses)
+      restarts += container.restart_count;
+    state.canary_target = CanaryTarget{pod->metadata.uid, restarts,
+                                       fmt::format("{}:{}", pod->status.pod_ip, kServerPort)};
     state.canary_pod = pod->metadata.name;
   }
   if (worst) state.problem = std::move(worst->problem);
   const auto& live = observed.stateful_set;
-  state.rolled_out = live && !live->metadata.deleting() && state.replicas > 0 && state.ready_replicas >= state.replicas &&
+  state.rolled_out = live && !live->metadata.deleting() && state.replicas > 0 &&
+                     state.ready_replicas >= state.replicas &&
                      live->status.observed_generation >= live->metadata.generation;
   return state;
 }
@@ -215,10 +280,15 @@ api::WorkspaceStatus compute_status(const StatusInputs& in) {
   status.worker_nodes = in.nodes.worker_nodes;
   status.target_node_count = in.nodes.target;
   for (const std::string_view type : {"NodeClaimReady", "MachineReady"}) {
-    if (std::none_of(in.nodes.conditions.begin(), in.nodes.conditions.end(), [&](const auto& c) { return c.type == type; })) conditions.drop(type);
+    if (std::none_of(in.nodes.conditions.begin(), in.nodes.conditions.end(),
+                     [&](const auto& c) { return c.type == type; }))
+      conditions.drop(type);
   }
-  const std::string suffix = in.error ? fmt::format(" (last reconcile error: {})", in.error->message()) : "";
-  for (const api::Condition& c : in.nodes.conditions) conditions.set(c.type, c.status == "True", c.reason, c.status == "True" ? c.message : c.message + suffix);
+  const std::string suffix =
+      in.error ? fmt::format(" (last reconcile error: {})", in.error->message()) : "";
+  for (const api::Condition& c : in.nodes.conditions)
+    conditions.set(c.type, c.status == "True", c.reason,
+                   c.status == "True" ? c.message : c.message + suffix);
 
   Verdict ready;
   if (workspace.tuning) {
@@ -226,15 +296,21 @@ api::WorkspaceStatus compute_status(const StatusInputs& in) {
     conditions.set("JobStarted", false, "WorkspaceTuningJobStatusPending", ready.message);
   } else {
     const Verdict inference = judge_inference(in);
-    conditions.set("InferenceReady", inference.ready, inference.reason, inference.ready ? inference.message : inference.message + suffix);
+    conditions.set("InferenceReady", inference.ready, inference.reason,
+                   inference.ready ? inference.message : inference.message + suffix);
     ready = judge_workspace(in, inference);
   }
-  conditions.set("WorkspaceReady", ready.ready, ready.reason, ready.ready ? ready.message : ready.message + suffix);
-  conditions.set("WorkspaceSucceeded", ready.ready, ready.ready ? "workspaceSucceeded" : "workspacePending", ready.ready ? "workspace succeeds" : ready.message);
+  conditions.set("WorkspaceReady", ready.ready, ready.reason,
+                 ready.ready ? ready.message : ready.message + suffix);
+  conditions.set("WorkspaceSucceeded", ready.ready,
+                 ready.ready ? "workspaceSucceeded" : "workspacePending",
+                 ready.ready ? "workspace succeeds" : ready.message);
   conditions.set("Ready", ready.ready, ready.reason, ready.message);
-  conditions.set("Reconciling", !ready.ready && !ready.stalled, ready.ready || ready.stalled ? "Settled" : ready.reason,
+  conditions.set("Reconciling", !ready.ready && !ready.stalled,
+                 ready.ready || ready.stalled ? "Settled" : ready.reason,
                  ready.ready || ready.stalled ? "nothing is under way" : ready.message);
-  conditions.set("Stalled", ready.stalled, ready.stalled ? ready.reason : "NotStalled", ready.stalled ? ready.message : "nobody has to act");
+  conditions.set("Stalled", ready.stalled, ready.stalled ? ready.reason : "NotStalled",
+                 ready.stalled ? ready.message : "nobody has to act");
 
   const bool established = status.state == "Ready" || status.state == "NotReady";
   status.state = ready.ready ? "Ready" : (established ? "NotReady" : "Pending");

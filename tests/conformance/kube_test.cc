@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "api/apps.h"
 #include "api/core/config.h"
 #include "api/core/event.h"
 #include "api/core/namespace.h"
@@ -104,6 +105,63 @@ TEST_F(Kube, RefusesInvalidObjectsWithTheirField) {
   EXPECT_EQ(bad.error().code(), ErrorCode::Invalid);
   EXPECT_EQ(bad.error().http_status(), 422);
   EXPECT_THAT(bad.error().message(), HasSubstr("metadata.name"));
+}
+
+TEST_F(Kube, JudgesTheVersionOfAnUpdateBeforeItsContent) {
+  created("a");
+  json::Value document = client->get(context(), ConfigMap::kType, key("a")).value();
+  ASSERT_TRUE(patch("a", PatchType::Merge, R"({"data":{"k":"2"}})"));
+  document.as_object()["metadata"].as_object()["labels"] = json::Object{{"l", "-bad-"}};
+  const auto stale = client->update(context(), ConfigMap::kType, key("a"), document);
+  ASSERT_FALSE(stale);
+  EXPECT_EQ(stale.error().http_status(), 409) << stale.error().message();
+  const std::string version(json::find_string(document, "metadata.resourceVersion"));
+  const auto patched =
+      patch("a", PatchType::Merge,
+            fmt::format(R"({{"metadata":{{"resourceVersion":"{}","labels":{{"l":"-bad-"}}}}}})",
+                        version));
+  ASSERT_FALSE(patched);
+  EXPECT_EQ(patched.error().http_status(), 409) << patched.error().message();
+  // A new object is judged before its name is looked up.
+  document.as_object()["metadata"].as_object().erase("resourceVersion");
+  const auto again = client->create(context(), ConfigMap::kType, document);
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().http_status(), 422) << again.error().message();
+}
+
+TEST_F(Kube, FillsAndEmptiesBuiltInTypesAlike) {
+  const auto set = client->create(context(), api::StatefulSet::kType,
+                                  json::parse(fmt::format(R"({{
+    "apiVersion": "apps/v1", "kind": "StatefulSet",
+    "metadata": {{"name": "s", "namespace": "{}", "labels": {{}}, "annotations": {{}}}},
+    "spec": {{"serviceName": "s", "selector": {{"matchLabels": {{"a": "b"}}}}, "template": {{
+      "metadata": {{"labels": {{"a": "b"}}, "annotations": {{}}, "creationTimestamp": null}},
+      "spec": {{"nodeSelector": {{}}, "tolerations": [], "volumes": [{{"name": "v", "emptyDir": {{}}}}],
+        "securityContext": {{}}, "containers": [{{"name": "c", "image": "x:1", "args": [], "env": [],
+        "resources": {{"limits": {{"cpu": "1", "memory": "1Gi"}}, "requests": {{"memory": "1Mi"}}}}
+      }}]}}}}}}}})",
+                                                          ns))
+                                      .value());
+  ASSERT_TRUE(set) << set.error().message();
+  EXPECT_FALSE(json::find(*set, "metadata.labels"));
+  EXPECT_FALSE(json::find(*set, "metadata.annotations"));
+  // Limits become requests in pods, not in their templates.
+  EXPECT_EQ(json::dump_canonical(*json::find(*set, "spec.template")),
+            json::dump_canonical(json::parse(R"({"metadata": {"labels": {"a": "b"}}, "spec": {
+    "containers": [{"image": "x:1", "imagePullPolicy": "IfNotPresent", "name": "c",
+      "resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"memory": "1Mi"}},
+      "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"}],
+    "dnsPolicy": "ClusterFirst", "restartPolicy": "Always", "schedulerName": "default-scheduler",
+    "securityContext": {}, "terminationGracePeriodSeconds": 30,
+    "volumes": [{"emptyDir": {}, "name": "v"}]}})")
+                                     .value()));
+  ConfigMap map = config_map("empty");
+  map.metadata.labels = {};
+  json::Value document = json::encode(map);
+  document.as_object()["data"] = json::Object{};
+  const auto made = client->create(context(), ConfigMap::kType, document);
+  ASSERT_TRUE(made) << made.error().message();
+  EXPECT_FALSE(json::find(*made, "data"));
 }
 
 TEST_F(Kube, GuardsUpdatesByVersion) {
