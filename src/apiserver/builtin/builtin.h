@@ -27,6 +27,8 @@ std::shared_ptr<const Strategy> volume_claim_strategy();
 std::shared_ptr<const Strategy> secret_strategy();
 std::shared_ptr<const Strategy> config_map_strategy();
 
+/// Spells the quantities of the pod spec at `path` as text; a spec of any shape is left as it is.
+void canonicalize_pod_spec(json::Value& object, std::string_view path);
 /// Fills what users leave out of a pod spec, as kube-apiserver does. Idempotent.
 void set_pod_spec_defaults(json::Object& spec, std::string_view default_restart_policy = "Always");
 /// Mistakes of a pod spec below `path`.

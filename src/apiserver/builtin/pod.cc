@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/core/quantity.h"
 #include "apiserver/builtin/builtin.h"
 #include "apiserver/objects/metadata.h"
 
@@ -41,6 +42,20 @@ void set_env_defaults(json::Object& container) {
   for (json::Value& entry : env->get_array()) {
     json::Value* field = entry.is_object() ? json::find(entry, "valueFrom.fieldRef") : nullptr;
     if (field && field->is_object()) set_default(field->get_object(), "apiVersion", "v1");
+  }
+}
+
+/// Quantities may come as numbers and are kept as text: 0.5 is 500m.
+void spell_out_numbers(json::Object& amounts) {
+  for (auto& member : amounts) {
+    if (!member.value().is_number()) continue;
+    const std::string written = json::dump(member.value());
+    const auto thousandths = api::quantity_milli(written);
+    const bool whole = !thousandths || *thousandths % 1000 == 0;
+    const std::string text = !thousandths ? written
+                             : whole      ? fmt::format("{}", *thousandths / 1000)
+                                          : fmt::format("{}m", *thousandths);
+    member.value() = json::String(text);
   }
 }
 
@@ -118,6 +133,7 @@ json::Object fixed_part(const json::Object& spec) {
 
 class PodStrategy final : public Strategy {
  public:
+  void canonicalize(json::Value& pod) const override { canonicalize_pod_spec(pod, "spec"); }
   void set_defaults(json::Object& pod) const override {
     json::Object& spec = child(pod, "spec");
     set_pod_spec_defaults(spec);
@@ -185,6 +201,19 @@ void validate_containers(const json::Object& spec, const char* key, const std::s
 }
 
 }  // namespace
+
+void canonicalize_pod_spec(json::Value& object, std::string_view path) {
+  for (const char* list : {"containers", "initContainers"}) {
+    json::Value* containers = json::find(object, fmt::format("{}.{}", path, list));
+    if (!containers || !containers->is_array()) continue;
+    for (json::Value& container : containers->get_array()) {
+      for (const char* amounts : {"resources.limits", "resources.requests"}) {
+        json::Value* found = json::find(container, amounts);
+        if (found && found->is_object()) spell_out_numbers(found->get_object());
+      }
+    }
+  }
+}
 
 void set_pod_spec_defaults(json::Object& spec, std::string_view default_restart_policy) {
   set_default(spec, "restartPolicy", json::String(default_restart_policy));

@@ -28,6 +28,9 @@ void validate_template(const json::Object& spec, std::vector<Cause>& causes) {
 
 class StatefulSetStrategy final : public Strategy {
  public:
+  void canonicalize(json::Value& object) const override {
+    canonicalize_pod_spec(object, "spec.template.spec");
+  }
   void set_defaults(json::Object& set) const override {
     json::Object& spec = child(set, "spec");
     set_default(spec, "replicas", 1);
@@ -86,6 +89,9 @@ class StatefulSetStrategy final : public Strategy {
 
 class JobStrategy final : public Strategy {
  public:
+  void canonicalize(json::Value& object) const override {
+    canonicalize_pod_spec(object, "spec.template.spec");
+  }
   void set_defaults(json::Object& job) const override {
     json::Object& spec = child(job, "spec");
     const bool open = !spec.contains("completions") && !spec.contains("parallelism");

@@ -240,6 +240,7 @@ ApiResult<json::Value> ObjectEngine::complete_create(Draft& draft) const {
   if (resource.custom && target.version->status_subresource)
     draft.object.get_object().erase("status");
   if (!resource.custom) {
+    if (resource.strategy) resource.strategy->canonicalize(draft.object);
     std::vector<Cause> causes;
     validate_schema(resource, *target.version, draft.object, nullptr, causes);
     if (!causes.empty())
@@ -272,6 +273,7 @@ ApiResult<json::Value> ObjectEngine::complete_update(Draft& draft) const {
   const json::Object& old = draft.old->get_object();
   const bool status_only = target.subresource == "status";
   if (!resource.custom) {
+    if (resource.strategy) resource.strategy->canonicalize(draft.object);
     std::vector<Cause> causes;
     validate_schema(resource, *target.version, draft.object, draft.old, causes);
     if (!causes.empty()) return invalid(resource, target.name, std::move(causes));

@@ -46,6 +46,9 @@ struct VersionDefinition {
 class Strategy {
  public:
   virtual ~Strategy() = default;
+  /// Rewrites other spellings that the format allows. Comes before the types are checked: anything
+  /// may be of any shape.
+  virtual void canonicalize(json::Value& /*object*/) const {}
   /// Fills fields that users left out; must be idempotent.
   virtual void set_defaults(json::Object& /*object*/) const {}
   /// Sets what the server owns in a new object (status, allocated addresses).
