@@ -70,15 +70,19 @@ void set_container_defaults(json::Object& container) {
   for (const char* probe : {"livenessProbe", "readinessProbe", "startupProbe"})
     set_probe_defaults(container, probe);
   set_env_defaults(container);
-  if (json::Value* resources = container.if_contains("resources"); resources->is_object()) {
-    json::Value* limits = resources->get_object().if_contains("limits");
-    if (limits && limits->is_object() && !limits->get_object().empty()) {
-      json::Object& requests = child(resources->get_object(), "requests");
-      // `limits` may have moved when `requests` was made; operator[] could move both again.
-      for (const auto& limit : resources->get_object().at("limits").get_object())
-        set_default(requests, {limit.key().data(), limit.key().size()}, limit.value());
-    }
-  }
+}
+
+/// What a container may use at most is what it asks for, resource by resource. Only of pods:
+/// templates keep what users wrote.
+void request_limits(json::Object& container) {
+  json::Value* resources = container.if_contains("resources");
+  if (!resources || !resources->is_object()) return;
+  const json::Object* limits = child_if(resources->get_object(), "limits");
+  if (!limits || limits->empty()) return;
+  const json::Object wanted = *limits;
+  json::Object& requests = child(resources->get_object(), "requests");
+  for (const auto& limit : wanted)
+    set_default(requests, {limit.key().data(), limit.key().size()}, limit.value());
 }
 
 void set_volume_defaults(json::Object& volume) {
@@ -137,6 +141,8 @@ class PodStrategy final : public Strategy {
   void set_defaults(json::Object& pod) const override {
     json::Object& spec = child(pod, "spec");
     set_pod_spec_defaults(spec);
+    for (const char* key : {"containers", "initContainers"})
+      for_each_object(spec, key, request_limits);
     set_default(spec, "enableServiceLinks", true);
   }
 

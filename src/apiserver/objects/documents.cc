@@ -10,9 +10,52 @@
 #include "apiserver/patch/merge_patch.h"
 #include "apiserver/patch/server_side_apply.h"
 #include "apiserver/patch/strategic_merge.h"
+#include "apiserver/schema/schema_node.h"
 #include "apiserver/schema/structural.h"
 
 namespace apiserver {
+namespace {
+
+bool is_required(const SchemaNode& schema, std::string_view key) {
+  const json::Value* required = schema.keyword("required");
+  if (!required || !required->is_array()) return false;
+  return std::ranges::any_of(required->get_array(), [&](const json::Value& name) {
+    return name.is_string() && json::view(name.get_string()) == key;
+  });
+}
+
+/// A list or a map (not a structure, whose presence may mean something) without elements.
+bool is_empty_collection(const SchemaNode& schema, const json::Value& value) {
+  if (const json::Array* list = value.if_array()) return list->empty() && schema.type() == "array";
+  const json::Object* map = value.if_object();
+  return map && map->empty() && schema.keyword("additionalProperties") && !schema.properties();
+}
+
+/// Drops optional lists and maps that hold nothing: in built-in types they mean the same as none
+/// and are not kept.
+void drop_empty_collections(const SchemaNode& schema, json::Value& value) {
+  if (json::Array* list = value.if_array()) {
+    const SchemaNode items = schema.items();
+    if (!items.known()) return;
+    for (json::Value& element : *list) drop_empty_collections(items, element);
+    return;
+  }
+  json::Object* object = value.if_object();
+  if (!object || !schema.known()) return;
+  std::vector<std::string> empty;
+  for (auto& member : *object) {
+    const std::string_view key(member.key().data(), member.key().size());
+    const SchemaNode declared = schema.member(key);
+    drop_empty_collections(declared, member.value());
+    if (schema.has_property(key) && !is_required(schema, key) &&
+        is_empty_collection(declared, member.value())) {
+      empty.emplace_back(key);
+    }
+  }
+  for (const std::string& key : empty) object->erase(key);
+}
+
+}  // namespace
 
 std::vector<std::string> unknown_fields(const ResourceDefinition& /*resource*/,
                                         const VersionDefinition& version,
@@ -23,7 +66,11 @@ std::vector<std::string> unknown_fields(const ResourceDefinition& /*resource*/,
 
 void prune_and_default(const ResourceDefinition& resource, const VersionDefinition& version,
                        json::Value& object) {
-  if (!resource.custom || version.schema.empty()) return;
+  if (version.schema.empty()) return;
+  if (!resource.custom) {
+    drop_empty_collections(SchemaNode::resource(version.schema), object);
+    return;
+  }
   prune(version.schema, object);
   apply_defaults(version.schema, object);
 }

@@ -17,7 +17,8 @@ enum class PatchType { Json, Merge, StrategicMerge, Apply };
 std::vector<std::string> unknown_fields(const ResourceDefinition& resource,
                                         const VersionDefinition& version,
                                         const json::Value& object);
-/// Drops unknown fields and fills defaults, for custom resources.
+/// Custom resources lose unknown fields and get their schema's defaults; built-in types lose
+/// optional lists and maps without elements, as in Kubernetes.
 void prune_and_default(const ResourceDefinition& resource, const VersionDefinition& version,
                        json::Value& object);
 /// Appends the violations of the schema that `old` (null for a new object) did not have already.

@@ -277,7 +277,8 @@ TEST_F(EngineTest, GivesRunningPodsTheirGrace) {
 
 TEST_F(EngineTest, FillsPodDefaultsAndProtectsTheSpec) {
   const auto pod = create("", "pods", R"({"metadata":{"name":"p"},"spec":{"custom":{"kept":1},
-    "containers":[{"name":"c","image":"i:1","readinessProbe":{"httpGet":{"port":80}}}]}})");
+    "containers":[{"name":"c","image":"i:1","readinessProbe":{"httpGet":{"port":80}},"args":[],
+    "resources":{"limits":{"cpu":2,"memory":"1Gi"},"requests":{"memory":"1Mi"}}}]}})");
   EXPECT_EQ(json::find_string(pod, "spec.restartPolicy"), "Always");
   EXPECT_EQ(json::find_int(pod, "spec.terminationGracePeriodSeconds"), 30);
   EXPECT_EQ(json::find_int(pod, "spec.custom.kept"), 1);
@@ -285,6 +286,9 @@ TEST_F(EngineTest, FillsPodDefaultsAndProtectsTheSpec) {
   const auto& container = json::find_array(pod, "spec.containers")->at(0);
   EXPECT_EQ(json::find_string(container, "imagePullPolicy"), "IfNotPresent");
   EXPECT_EQ(json::find_int(container, "readinessProbe.periodSeconds"), 10);
+  EXPECT_FALSE(json::find(container, "args"));
+  EXPECT_EQ(json::dump_canonical(*json::find(container, "resources.requests")),
+            R"({"cpu":"2","memory":"1Mi"})");
   EXPECT_EQ(json::find_string(container, "readinessProbe.httpGet.path"), "/");
   const Target which = target("", "pods", "p");
   EXPECT_EQ(set(which, "spec.restartPolicy", "Never").error().code, 422);
