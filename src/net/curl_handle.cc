@@ -1,6 +1,8 @@
 #include "net/curl_handle.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -88,9 +90,26 @@ std::string describe(const HttpHop& hop) {
                      hop.origin.port, shown);
 }
 
-/// libcurl's own sockets would be inherited by child processes.
-curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
-  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+/// `192.0.2.1` or `2001:db8::1`; "" for sockets that have no IP address.
+std::string numeric_address(const curl_sockaddr& address) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  const void* bytes = nullptr;
+  if (address.family == AF_INET)
+    bytes = &reinterpret_cast<const sockaddr_in*>(&address.addr)->sin_addr;
+  if (address.family == AF_INET6)
+    bytes = &reinterpret_cast<const sockaddr_in6*>(&address.addr)->sin6_addr;
+  if (bytes == nullptr) return {};
+  const char* written = ::inet_ntop(address.family, bytes, text.data(), text.size());
+  return written == nullptr ? std::string() : written;
+}
+
+/// The host when it is a numeric address, without brackets; else "".
+std::string numeric_host(std::string host) {
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  std::array<unsigned char, sizeof(in6_addr)> bytes{};
+  const bool numeric = ::inet_pton(AF_INET, host.c_str(), bytes.data()) == 1 ||
+                       ::inet_pton(AF_INET6, host.c_str(), bytes.data()) == 1;
+  return numeric ? host : std::string();
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -154,6 +173,14 @@ struct CurlHandle::Transfer {
   }
   static std::size_t on_read(char* data, std::size_t size, std::size_t count, void* self) {
     return static_cast<Transfer*>(self)->give_body(std::span(data, size * count));
+  }
+  /// libcurl's own sockets would be inherited by child processes.
+  static curl_socket_t on_open_socket(void* self, curlsocktype, curl_sockaddr* address) {
+    auto& transfer = *static_cast<Transfer*>(self);
+    const auto& check = transfer.hop.options.check_address;
+    const std::string numeric = check ? numeric_address(*address) : std::string();
+    if (!numeric.empty() && !transfer.accept(check(numeric))) return CURL_SOCKET_BAD;
+    return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
   }
   static int on_seek(void* self, curl_off_t offset, int origin) {
     auto& transfer = *static_cast<Transfer*>(self);
@@ -271,7 +298,8 @@ void CurlHandle::set_up(const HttpHop& hop, Transfer& transfer) {
   set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
   set(CURLOPT_BUFFERSIZE, kReceiveBufferBytes);
   set(CURLOPT_UPLOAD_BUFFERSIZE, kUploadBufferBytes);
-  set(CURLOPT_OPENSOCKETFUNCTION, &open_socket);
+  set(CURLOPT_OPENSOCKETFUNCTION, &Transfer::on_open_socket);
+  set(CURLOPT_OPENSOCKETDATA, static_cast<void*>(&transfer));
   set(CURLOPT_TCP_KEEPALIVE, 1L);
   set(CURLOPT_TCP_KEEPIDLE, kKeepAliveProbeSeconds);
   set(CURLOPT_TCP_KEEPINTVL, kKeepAliveProbeSeconds);
@@ -355,6 +383,10 @@ void CurlHandle::set_up_server_name(const HttpHop& hop, Transfer& transfer) {
 
 Result<HttpResponse> CurlHandle::perform(const base::Context& ctx, const HttpHop& hop) {
   TRY(ctx.check());
+  if (hop.options.check_address) {
+    const std::string numeric = numeric_host(hop.origin.host);
+    if (!numeric.empty()) TRY(hop.options.check_address(numeric));
+  }
   Transfer transfer(hop);
   set_up(hop, transfer);
   last_origin_ = hop.origin;

@@ -7,8 +7,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -52,6 +50,10 @@ class HttpClient {
     bool use_environment_proxy = false;         ///< HTTP_PROXY, HTTPS_PROXY, NO_PROXY.
     std::string user_agent = "kaito-cpp";
     std::string unix_socket;  ///< Connect here instead of to the URL's host.
+    /// Asked before each connection with the numeric address it goes to, and before each request
+    /// whose URL names a numeric address (which a proxy would resolve otherwise); an error ends the
+    /// request with that error.
+    std::function<base::Status(std::string_view address)> check_address;
   };
 
   static base::Result<std::unique_ptr<HttpClient>> create(Options options);

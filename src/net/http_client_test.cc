@@ -321,6 +321,27 @@ TEST(HttpClient, BoundsTheResponse) {
   }
 }
 
+TEST(HttpClient, AsksBeforeItConnectsToAnAddress) {
+  const auto server = serve(redirecting);
+  std::vector<std::string> asked;
+  const auto client = connect({.max_redirects = 2, .check_address = [&](std::string_view address) {
+                                 asked.emplace_back(address);
+                                 return address == "169.254.1.1"
+                                            ? Status(Error(ErrorCode::Forbidden, "not there"))
+                                            : Status();
+                               }});
+  const auto by_name =
+      fmt::format("http://localhost:{}/redirect?status=302&to=/end", server->port());
+  EXPECT_TRUE(client->send(bounded(), request_for("GET", by_name)));
+  EXPECT_THAT(asked, testing::Contains("127.0.0.1"));
+  const auto refused = client->send(
+      bounded(),
+      request_for("GET", url_of(*server, "/redirect?status=302&to=http://169.254.1.1/latest")));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), ErrorCode::Forbidden);
+  EXPECT_EQ(asked.back(), "169.254.1.1");
+}
+
 TEST(HttpClient, FollowsRedirectsWithinTheirLimit) {
   const auto server = serve(redirecting);
   const std::string once = url_of(*server, "/redirect?status=302&to=/end");
