@@ -147,14 +147,11 @@ Status list_models(const base::Context& ctx, const Session& session, const Image
     const auto tags = TRY(client->list_tags(ctx, ref));
     for (const std::string& tag : tags) {
       ref.tag = tag;
-      const auto image = oci::inspect_model(ctx, *client, ref);
+      const auto image = oci::inspect_image(ctx, *client, ref);
       if (image) {
-        const std::string_view format =
-            image->manifest.artifact_type == oci::media_type::kModelManifest ? "modelpack"
-                                                                             : "artifact";
         fmt::print("{:<48} {:<16} {:<14} {:>10}  {}\n", repository, tag,
                    image->reference.digest->short_hex(), oci::format_bytes(image->total_bytes()),
-                   format);
+                   oci::to_string(image->form));
       } else {
         TRY(ctx.check());
         fmt::print("{:<48} {:<16} {:<14} {:>10}  {}\n", repository, tag, "-", "-",
@@ -179,12 +176,15 @@ Status inspect_file(const std::string& file) {
 Status inspect_image(const base::Context& ctx, const oci::Reference& ref,
                      oci::RegistryScheme scheme) {
   const auto client = TRY(make_registry_client(scheme));
-  const oci::ModelImage image = TRY(oci::inspect_model(ctx, *client, ref));
+  const oci::Image image = TRY(oci::inspect_image(ctx, *client, ref));
   fmt::print("reference      {}\nartifact type  {}\nsize           {}\n", image.reference.text(),
              image.manifest.effective_artifact_type(), oci::format_bytes(image.total_bytes()));
-  for (const oci::ModelFile& file : image.files)
+  for (const oci::ImageFile& file : image.files)
     fmt::print("file           {}  {}  {}  {}\n", file.path, oci::format_bytes(file.blob.bytes()),
                file.blob.media_type, file.blob.digest.text());
+  for (const oci::Descriptor& layer : image.archives)
+    fmt::print("layer          {}  {}  {}\n", oci::format_bytes(layer.bytes()), layer.media_type,
+               layer.digest.text());
   if (image.manifest.config.media_type != oci::media_type::kModelConfig) return {};
   const std::string config =
       TRY(client->get_blob(ctx, image.reference, image.manifest.config, oci::kMaxConfigBytes));

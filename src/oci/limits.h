@@ -23,6 +23,15 @@ inline constexpr int kMaxPages = 1000;  ///< Of a tag list or catalogue.
 /// A transfer that moved this much since its last failure starts counting its attempts anew.
 inline constexpr std::uint64_t kProgressResetsAttempts = 1 << 20;
 inline constexpr std::chrono::seconds kMaxRetryAfter{60};
+/// What an image may unpack to. An archive that grows beyond the floor may be at most this many
+/// times its compressed size: gzip reaches 1032 for zeros, real files stay below 20.
+inline constexpr std::uint64_t kMaxExpansion = 200;
+inline constexpr std::uint64_t kExpansionFloorBytes = 256 << 20;
+inline constexpr std::uint64_t kMaxUnpackedBytes = std::uint64_t{4} << 40;
+inline constexpr std::uint64_t kMaxUnpackedEntries = 1'000'000;
+inline constexpr std::size_t kMaxEntryPathLength = 4096;
+inline constexpr std::size_t kMaxEntryDepth = 128;
+
 /// Left free on a disk that a download fills.
 inline constexpr std::uint64_t kDiskReserveBytes = 16 << 20;
 inline constexpr std::chrono::milliseconds kLockPoll{100};

@@ -1,20 +1,15 @@
 #include "oci/model_image.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <set>
 
-#include "base/encoding.h"
 #include "base/file.h"
-#include "base/sha256.h"
 #include "oci/disk.h"
-#include "oci/failure.h"
+#include "oci/file_name.h"
+#include "oci/hash_file.h"
 #include "oci/limits.h"
-#include "oci/place_file.h"
 
 namespace oci {
 
@@ -27,37 +22,6 @@ namespace {
 constexpr mode_t kModelFileMode = 0644;
 constexpr int kRegularFileMode = 0644;
 constexpr int kTarRegularFile = '0';  // `typeflag` of ModelPack's file metadata.
-
-struct HashedFile {
-  Digest digest;
-  std::uint64_t size = 0;
-};
-
-base::Result<HashedFile> hash_file(const base::Context& ctx, const std::filesystem::path& file,
-                                   const ProgressCallback& progress) {
-  const base::UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat info{};
-  if (!fd || ::fstat(fd.get(), &info) != 0)
-    return base::system_error(fmt::format("reading {}", file.string()), errno);
-  if (!S_ISREG(info.st_mode))
-    return Error(ErrorCode::Invalid, fmt::format("{} is not a plain file", file.string()));
-  ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
-  const auto total = static_cast<std::uint64_t>(info.st_size);
-  base::Sha256 hash;
-  std::vector<char> buffer(kCopyBufferBytes);
-  std::uint64_t done = 0;
-  for (;;) {
-    TRY(ctx.check());
-    const auto got = ::read(fd.get(), buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return base::system_error(fmt::format("reading {}", file.string()), errno);
-    if (got == 0) break;
-    hash.update({buffer.data(), static_cast<std::size_t>(got)});
-    done += static_cast<std::uint64_t>(got);
-    if (progress) progress({done, total});
-  }
-  return HashedFile{TRY(Digest::from_hex(hash.finish_hex())), done};
-}
 
 void put(json::Object& object, std::string_view key, const std::string& value) {
   if (!value.empty()) object.emplace(key, json::String(value));
@@ -107,56 +71,22 @@ Descriptor weights_descriptor(const HashedFile& hashed, const std::string& name)
   return weights;
 }
 
-/// `Status` saying why `path` may not be created below a folder.
-Status check_file_path(std::string_view path) {
-  const auto wrong = [&](std::string_view why) {
-    return Error(ErrorCode::Invalid,
-                 fmt::format("model image: the file name \"{}\" {}", path.substr(0, 100), why));
-  };
-  if (path.empty()) return wrong("is empty");
-  if (path.size() > kMaxFileNameLength) return wrong("is too long");
-  if (path.front() == '/') return wrong("is absolute");
-  if (!base::is_utf8(path))
-    return Error(ErrorCode::Invalid, "model image: a file name is not UTF-8");
-  if (std::ranges::any_of(path,
-                          [](char c) { return (c >= 0 && c < ' ') || c == 127 || c == '\\'; }))
-    return wrong("holds a control character or a backslash");
-  if (path == kModelFileName) return wrong("is reserved");
-  for (std::string_view rest = path;;) {
-    const auto slash = rest.find('/');
-    const auto component = rest.substr(0, slash);
-    if (component.empty() || component == "." || component == "..")
-      return wrong("leaves its folder or has empty parts");
-    if (component.size() > kMaxFileNameComponent) return wrong("is too long");
-    if (slash == std::string_view::npos) return {};
-    rest.remove_prefix(slash + 1);
-  }
-}
-
-/// The entry of an index that this machine can use.
-base::Result<Descriptor> choose(const Index& index) {
-  const Descriptor* chosen = nullptr;
-  for (const Descriptor& entry : index.manifests) {
-    if (!media_type::is_manifest(entry.media_type) && !media_type::is_index(entry.media_type))
-      continue;
-    const bool fits = !entry.platform ||
-                      (entry.platform->os == "linux" && entry.platform->architecture == "amd64");
-    if (fits && !chosen) chosen = &entry;
-  }
-  if (!chosen) return Error(ErrorCode::NotFound, "the index holds no manifest for linux/amd64");
-  return *chosen;
-}
-
-std::string model_document(const ModelImage& image, const std::string& weights) {
+std::string model_document(const PulledImage& pulled, const std::string& weights) {
   json::Array files;
-  for (const ModelFile& file : image.files) {
+  for (const ImageFile& file : pulled.image.files) {
     files.push_back(json::Object{{"path", json::String(file.path)},
                                  {"digest", json::String(file.blob.digest.text())},
                                  {"size", file.blob.size},
                                  {"mediaType", json::String(file.blob.media_type)}});
   }
-  return json::dump_pretty(json::Object{{"reference", json::String(image.reference.text())},
-                                        {"digest", json::String(image.reference.digest->text())},
+  for (const std::string& path : pulled.files) {
+    const auto is_listed = [&](const ImageFile& file) { return file.path == path; };
+    if (std::ranges::none_of(pulled.image.files, is_listed))
+      files.push_back(json::Object{{"path", json::String(path)}});
+  }
+  const Reference& reference = pulled.image.reference;
+  return json::dump_pretty(json::Object{{"reference", json::String(reference.text())},
+                                        {"digest", json::String(reference.digest->text())},
                                         {"weights", json::String(weights)},
                                         {"files", std::move(files)}}) +
          "\n";
@@ -212,118 +142,26 @@ base::Result<Descriptor> push_model(const base::Context& ctx, RegistryClient& cl
   return client.put_manifest(ctx, ref, packed.manifest);
 }
 
-std::string_view to_string(Placement placement) {
-  switch (placement) {
-    case Placement::HardLink:
-      return "hard link";
-    case Placement::Reflink:
-      return "reflink";
-    case Placement::SymbolicLink:
-      return "symbolic link";
-    case Placement::Copy:
-      return "copy";
-  }
-  return "unknown";
-}
-
-std::uint64_t ModelImage::total_bytes() const {
-  std::uint64_t total = 0;
-  for (const ModelFile& file : files) total += file.blob.bytes();
-  return total;
-}
-
-base::Result<std::vector<ModelFile>> model_files(const Manifest& manifest) {
-  std::vector<ModelFile> files;
-  std::set<std::string> seen;
-  for (const Descriptor& layer : manifest.layers) {
-    const std::string_view type = layer.media_type;
-    std::string_view path = find_annotation(layer.annotations, annotation::kModelFilepath);
-    if (path.empty()) path = find_annotation(layer.annotations, annotation::kCnaiFilepath);
-    if (path.empty()) path = find_annotation(layer.annotations, annotation::kTitle);
-    const bool packed_folder =
-        find_annotation(layer.annotations, annotation::kOrasUnpack) == "true";
-    // `oras push` calls plain files tar layers by default; the title tells that they are files.
-    const bool tar =
-        media_type::is_tar_layer(type) && (media_type::is_model_layer(type) || path.empty());
-    if (tar || packed_folder) {
-      return Error(ErrorCode::Invalid,
-                   fmt::format("the image holds packed layers ({}), which this version does not "
-                               "unpack; import the GGUF file with: kaito model import FILE",
-                               type));
-    }
-    if (path.empty()) continue;  // Such as the empty layer of artifacts without files.
-    TRY(check_file_path(path));
-    if (!seen.insert(std::string(path)).second)
-      return Error(ErrorCode::Invalid,
-                   fmt::format("model image: two files are named \"{}\"", path));
-    files.push_back({std::string(path), layer});
-  }
-  for (const std::string& path : seen) {
-    for (auto slash = path.find('/'); slash != std::string::npos;
-         slash = path.find('/', slash + 1)) {
-      if (seen.contains(path.substr(0, slash)))
-        return Error(
-            ErrorCode::Invalid,
-            fmt::format("model image: \"{}\" is both a file and a folder", path.substr(0, slash)));
-    }
-  }
-  if (files.empty())
-    return Error(ErrorCode::Invalid, "the image holds no files (no layer names one)");
-  return files;
-}
-
-base::Result<ModelImage> inspect_model(const base::Context& ctx, RegistryClient& client,
-                                       const Reference& ref) {
-  Reference current = ref;
-  for (int depth = 0; depth <= kMaxIndexDepth; ++depth) {
-    const RawManifest raw = TRY(client.get_manifest(ctx, current));
-    AnyManifest decoded = TRY(base::with_context(raw.decode(), ref.text()));
-    if (const auto* index = std::get_if<Index>(&decoded)) {
-      current = current.with_digest(TRY(base::with_context(choose(*index), ref.text())).digest);
-      continue;
-    }
-    ModelImage image;
-    image.manifest = std::get<Manifest>(std::move(decoded));
-    image.files = TRY(base::with_context(model_files(image.manifest), ref.text()));
-    image.reference = ref.with_digest(raw.digest);
-    return image;
-  }
-  return Error(ErrorCode::Invalid,
-               fmt::format("{}: indexes are nested more than {} deep", ref.text(), kMaxIndexDepth));
-}
-
 base::Result<PulledModel> pull_model(const base::Context& ctx, RegistryClient& client,
                                      const Reference& ref, ContentStore& store,
                                      const std::filesystem::path& destination,
                                      const ProgressCallback& progress) {
-  PulledModel pulled;
-  pulled.image = TRY(inspect_model(ctx, client, ref));
-  for (const ModelFile& file : pulled.image.files)
-    pulled.downloaded_bytes += store.missing_bytes(file.blob);
-  TRY(store.check_space(pulled.downloaded_bytes));
-  TRY(make_directories(destination));
+  Image image = TRY(inspect_image(ctx, client, ref));
   // A folder without model.json is not complete.
   const auto marker = destination / kModelFileName;
   if (::unlink(marker.c_str()) != 0 && errno != ENOENT)
     return base::system_error(fmt::format("removing {}", marker.string()), errno);
-
-  const std::uint64_t total = pulled.image.total_bytes();
-  std::uint64_t before = 0;
-  for (const ModelFile& file : pulled.image.files) {
-    const auto fetch = [&](std::uint64_t offset, const ContentStore::Take& take) {
-      return client.fetch_blob(ctx, pulled.image.reference, file.blob, offset, take);
-    };
-    const auto report = [&](const Progress& part) {
-      if (progress) progress({before + part.done_bytes, total});
-    };
-    const auto blob =
-        TRY(base::with_context(store.ensure(ctx, file.blob, fetch, report), file.path));
-    const Placement placement = TRY(place_file(ctx, blob, destination, file.path));
-    pulled.placement = std::max(pulled.placement, placement);
-    before += file.blob.bytes();
-    if (pulled.weights.empty() && file.path.ends_with(".gguf")) pulled.weights = file.path;
-  }
-  TRY(base::write_file_atomic(marker, model_document(pulled.image, pulled.weights), kModelFileMode,
+  PullOptions options;
+  options.content = ImageContent::Model;
+  options.store = &store;
+  PulledModel pulled;
+  static_cast<PulledImage&>(pulled) =
+      TRY(pull_image(ctx, client, std::move(image), destination, options, progress));
+  const auto& files = pulled.files;
+  const auto weights =
+      std::ranges::find_if(files, [](const std::string& file) { return file.ends_with(".gguf"); });
+  if (weights != files.end()) pulled.weights = *weights;
+  TRY(base::write_file_atomic(marker, model_document(pulled, pulled.weights), kModelFileMode,
                               base::Durability::Synced));
   return pulled;
 }

@@ -1,15 +1,13 @@
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/context.h"
 #include "base/result.h"
 #include "oci/content_store.h"
+#include "oci/image_files.h"
 #include "oci/manifest.h"
 #include "oci/progress.h"
 #include "oci/reference.h"
@@ -54,45 +52,16 @@ base::Result<Descriptor> push_model(const base::Context& ctx, RegistryClient& cl
 /// `6.7b`, `135m`: the parameter count as ModelPack writes it.
 std::string format_param_size(std::uint64_t parameters);
 
-/// How a file came into its folder, cheapest first. A symbolic link points at the store, as happens
-/// when store and folder are different mounts: whoever reads the folder needs the store mounted at
-/// the same path.
-enum class Placement { HardLink, Reflink, SymbolicLink, Copy };
-std::string_view to_string(Placement placement);
-
-struct ModelFile {
-  std::string path;  ///< Relative to the destination, `/` between components.
-  Descriptor blob;
-};
-
-/// A manifest that was understood as a model.
-struct ModelImage {
-  Reference reference;  ///< With the digest of the manifest.
-  Manifest manifest;
-  std::vector<ModelFile> files;
-  std::uint64_t total_bytes() const;
-};
-
-/// Reads the manifest of `ref` (for an index, the entry for this kind of machine) and the files it
-/// holds. Takes CNCF ModelPack and what `oras push` writes. Errors: Invalid for images of tar
-/// layers and for file names that are absolute, leave the folder or clash; as RegistryClient.
-base::Result<ModelImage> inspect_model(const base::Context& ctx, RegistryClient& client,
-                                       const Reference& ref);
-/// The pure part of `inspect_model`.
-base::Result<std::vector<ModelFile>> model_files(const Manifest& manifest);
-
-struct PulledModel {
-  ModelImage image;
-  std::uint64_t downloaded_bytes = 0;         ///< 0 when the node had everything.
-  Placement placement = Placement::HardLink;  ///< The costliest that was needed.
+struct PulledModel : PulledImage {
   std::string weights;  ///< Relative path of the first (or only) GGUF file, "" when there is none.
 };
 
 inline constexpr std::string_view kModelFileName = "model.json";
 
-/// Downloads what the node's store lacks and places the files into `destination` by the cheapest
-/// way that works, so that a node has one copy. Last of all comes `model.json` with reference,
-/// digest and files, so that a folder with it is complete. Progress covers all files.
+/// `pull_image` for a model: what the node's store lacks is downloaded and the files are placed by
+/// the cheapest way that works, so that a node has one copy of those that travel as they are. Last
+/// of all comes `model.json` with reference, digest and files, so that a folder with it is
+/// complete. Progress covers all files.
 base::Result<PulledModel> pull_model(const base::Context& ctx, RegistryClient& client,
                                      const Reference& ref, ContentStore& store,
                                      const std::filesystem::path& destination,

@@ -23,8 +23,8 @@ Annotations path_of(const std::string& path) {
   return {{std::string(annotation::kModelFilepath), path}};
 }
 
-TEST(ModelFiles, TakesModelPackAndPlainArtifacts) {
-  const auto files = model_files(manifest_with({
+TEST(ClassifyImage, TakesModelPackAndPlainArtifacts) {
+  const auto files = classify_image(manifest_with({
       {std::string(media_type::kModelWeightRaw), path_of("weights/a.gguf")},
       {"application/vnd.cncf.model.weight.v1.gguf", path_of("b.gguf")},
       {"application/vnd.cnai.model.doc.v1.raw",
@@ -34,39 +34,48 @@ TEST(ModelFiles, TakesModelPackAndPlainArtifacts) {
       {std::string(media_type::kEmpty), {}},
   }));
   ASSERT_TRUE(files) << files.error().message();
-  ASSERT_EQ(files->size(), 4U);
-  EXPECT_EQ((*files)[0].path, "weights/a.gguf");
-  EXPECT_EQ((*files)[3].path, "c.safetensors");
+  ASSERT_EQ(files->files.size(), 4U);
+  EXPECT_EQ(files->files[0].path, "weights/a.gguf");
+  EXPECT_EQ(files->files[3].path, "c.safetensors");
+  EXPECT_EQ(files->form, ImageForm::ModelPack);
 }
 
-TEST(ModelFiles, RefusesPackedLayers) {
-  for (const auto& layer : std::vector<std::pair<std::string, Annotations>>{
-           {"application/vnd.oci.image.layer.v1.tar+gzip", {}},
-           {"application/vnd.docker.image.rootfs.diff.tar.gzip", {}},
-           {"application/vnd.cncf.model.weight.v1.tar", path_of("a.gguf")},
+TEST(ClassifyImage, KnowsPackedLayers) {
+  struct Case {
+    std::string type;
+    Annotations annotations;
+    ImageForm form;
+  };
+  for (const auto& [type, annotations, form] : std::vector<Case>{
+           {"application/vnd.oci.image.layer.v1.tar+gzip", {}, ImageForm::Container},
+           {"application/vnd.docker.image.rootfs.diff.tar.gzip", {}, ImageForm::Container},
+           {"application/vnd.cncf.model.weight.v1.tar", path_of("a.gguf"), ImageForm::ModelPack},
            {"application/vnd.oci.image.layer.v1.tar+gzip",
             {{std::string(annotation::kTitle), "folder"},
-             {std::string(annotation::kOrasUnpack), "true"}}}}) {
-    const auto files = model_files(manifest_with({layer}));
-    ASSERT_FALSE(files) << layer.first;
-    EXPECT_NE(files.error().message().find("kaito model import"), std::string::npos);
+             {std::string(annotation::kOrasUnpack), "true"}},
+            ImageForm::Artifact}}) {
+    const auto image = classify_image(manifest_with({{type, annotations}}));
+    ASSERT_TRUE(image) << image.error().message();
+    EXPECT_EQ(image->archives.size(), 1U) << type;
+    EXPECT_TRUE(image->files.empty()) << type;
+    EXPECT_EQ(image->form, form) << type;
   }
-  EXPECT_FALSE(model_files(Manifest{}));
+  EXPECT_FALSE(classify_image(Manifest{}));
 }
 
-TEST(ModelFiles, RefusesNamesThatLeaveTheFolder) {
+TEST(ClassifyImage, RefusesNamesThatLeaveTheFolder) {
   for (const std::string& name :
        {std::string("/etc/passwd"), std::string("../a"), std::string("a/../../b"),
         std::string("a/.."), std::string("."), std::string("a//b"), std::string("a/"),
         std::string("a\nb"), std::string("a\\b"), std::string("a\0b", 3), std::string("model.json"),
         std::string(256, 'a'), std::string("\xff")}) {
     EXPECT_FALSE(
-        model_files(manifest_with({{std::string(media_type::kModelWeightRaw), path_of(name)}})))
+        classify_image(manifest_with({{std::string(media_type::kModelWeightRaw), path_of(name)}})))
         << name;
   }
   const std::string type(media_type::kModelWeightRaw);
-  EXPECT_FALSE(model_files(manifest_with({{type, path_of("a")}, {type, path_of("a")}})));
-  EXPECT_FALSE(model_files(manifest_with({{type, path_of("a/b")}, {type, path_of("a")}})));
+  EXPECT_FALSE(classify_image(manifest_with({{type, path_of("a")}, {type, path_of("a")}})));
+  EXPECT_FALSE(classify_image(manifest_with({{type, path_of("a/b")}, {type, path_of("a")}})));
 }
 
 TEST(PackModel, TheSameFileGivesTheSameDigest) {
@@ -85,7 +94,7 @@ TEST(PackModel, TheSameFileGivesTheSameDigest) {
   const auto& manifest = std::get<Manifest>(*decoded);
   EXPECT_EQ(manifest.artifact_type, media_type::kModelManifest);
   EXPECT_EQ(manifest.config.digest, Digest::of(packed->config));
-  EXPECT_EQ(model_files(manifest)->front().path, "tiny.gguf");
+  EXPECT_EQ(classify_image(manifest)->files.front().path, "tiny.gguf");
   EXPECT_EQ(manifest.layers[0].digest, Digest::of(sample_bytes(3000)));
   EXPECT_EQ(
       packed->config,

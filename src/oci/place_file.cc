@@ -85,7 +85,7 @@ bool reflink(int from, int folder, const std::string& name) {
 
 /// Fills `name` in `folder` anew; the caller removes it on failure.
 base::Result<Placement> fill(const base::Context& ctx, const std::filesystem::path& source,
-                             int folder, const std::string& name) {
+                             int folder, const std::string& name, SymbolicLinks links) {
   if (::linkat(AT_FDCWD, source.c_str(), folder, name.c_str(), 0) == 0) return Placement::HardLink;
   const std::string what = fmt::format("placing {}", source.string());
   const base::UniqueFd from(::open(source.c_str(), O_RDONLY | O_CLOEXEC));
@@ -93,7 +93,8 @@ base::Result<Placement> fill(const base::Context& ctx, const std::filesystem::pa
   if (reflink(from.get(), folder, name)) return Placement::Reflink;
   // Two mounts of one file system are not linked either: a pod's volumes always come to here.
   const auto absolute = std::filesystem::absolute(source);
-  if (::symlinkat(absolute.c_str(), folder, name.c_str()) == 0) return Placement::SymbolicLink;
+  if (links == SymbolicLinks::Allowed && ::symlinkat(absolute.c_str(), folder, name.c_str()) == 0)
+    return Placement::SymbolicLink;
   const base::UniqueFd to(
       ::openat(folder, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode));
   if (!to) return file_error(what, errno);
@@ -105,7 +106,7 @@ base::Result<Placement> fill(const base::Context& ctx, const std::filesystem::pa
 
 base::Result<Placement> place_file(const base::Context& ctx, const std::filesystem::path& source,
                                    const std::filesystem::path& destination,
-                                   std::string_view relative) {
+                                   std::string_view relative, SymbolicLinks links) {
   const base::UniqueFd folder = TRY(open_parent(destination, relative));
   const std::string name(relative);
   struct stat wanted{};
@@ -116,7 +117,7 @@ base::Result<Placement> place_file(const base::Context& ctx, const std::filesyst
     return Placement::HardLink;  // Here already; rename would leave the second name behind.
   }
   const std::string temporary = fmt::format(".{}.tmp", base::random_name_suffix(10));
-  auto filled = fill(ctx, source, folder.get(), temporary);
+  auto filled = fill(ctx, source, folder.get(), temporary, links);
   if (filled && ::renameat(folder.get(), temporary.c_str(), folder.get(), name.c_str()) != 0) {
     filled = file_error(fmt::format("placing {}", name), errno);
   }

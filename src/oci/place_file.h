@@ -5,9 +5,14 @@
 
 #include "base/context.h"
 #include "base/result.h"
-#include "oci/model_image.h"
+#include "oci/image_files.h"
 
 namespace oci {
+
+enum class SymbolicLinks {
+  Allowed,  ///< The source stays where it is for as long as the folder is read.
+  Refused,
+};
 
 /// Makes `destination/relative` be the content of `source`, by the cheapest way that the file
 /// systems allow, replacing what is there in one step. `relative` was checked by the caller; links
@@ -15,6 +20,7 @@ namespace oci {
 /// Cancelled.
 base::Result<Placement> place_file(const base::Context& ctx, const std::filesystem::path& source,
                                    const std::filesystem::path& destination,
-                                   std::string_view relative);
+                                   std::string_view relative,
+                                   SymbolicLinks links = SymbolicLinks::Allowed);
 
 }  // namespace oci

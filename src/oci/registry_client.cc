@@ -444,6 +444,26 @@ Status RegistryClient::Core::upload_once(const base::Context& ctx, const Referen
   return expect(response, 201);
 }
 
+Status RegistryClient::check_push(const base::Context& ctx, const Reference& ref) {
+  const AccessScope scope = scope_of(ref, "pull,push");
+  net::HttpClientRequest begin;
+  begin.method = "POST";
+  begin.url = core_->url(ref, "blobs/uploads/");
+  const auto response = TRY(core_->transport().send(ctx, scope, begin));
+  if (response.status != 202) {
+    return Error(ErrorCode::Invalid, fmt::format("registry {}: answered an upload with {}",
+                                                 ref.domain, response.status));
+  }
+  const auto location = response.headers.get("location");
+  if (!location) return {};
+  net::HttpClientRequest cancel;
+  cancel.method = "DELETE";
+  cancel.url = core_->absolute(ref.domain, std::string(*location));
+  // Registries that cannot cancel forget the upload by themselves.
+  (void)core_->transport().once(ctx, scope, cancel);
+  return {};
+}
+
 base::Result<net::HttpResponse> RegistryClient::Core::send_part(
     const base::Context& ctx, const Reference& ref, net::HttpClientRequest request,
     const UploadSource& source, std::uint64_t offset, std::uint64_t total,

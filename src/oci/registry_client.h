@@ -80,6 +80,10 @@ class RegistryClient {
   base::Status push_blob(const base::Context& ctx, const Reference& ref, const Descriptor& blob,
                          std::string_view bytes);
 
+  /// Whether these credentials may push to `ref`'s repository: begins an upload and cancels it.
+  /// Errors: Unauthorized, Forbidden; as above.
+  base::Status check_push(const base::Context& ctx, const Reference& ref);
+
   base::Result<std::vector<std::string>> list_tags(const base::Context& ctx,
                                                    const Reference& repository);
   base::Result<std::vector<std::string>> list_repositories(const base::Context& ctx,

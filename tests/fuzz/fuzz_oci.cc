@@ -5,8 +5,8 @@
 #include <string_view>
 
 #include "oci/auth.h"
+#include "oci/image_files.h"
 #include "oci/manifest.h"
-#include "oci/model_image.h"
 #include "oci/reference.h"
 
 namespace {
@@ -33,9 +33,9 @@ void check_manifest(std::string_view text) {
   if (!manifest) return;
   require(
       oci::decode_manifest(json::dump(json::encode(*manifest)), manifest->media_type).has_value());
-  const auto files = oci::model_files(*manifest);
-  if (!files) return;
-  for (const oci::ModelFile& file : *files) {
+  const auto image = oci::classify_image(*manifest);
+  if (!image) return;
+  for (const oci::ImageFile& file : image->files) {
     require(!file.path.empty() && file.path.front() != '/');
     require(("/" + file.path + "/").find("/../") == std::string::npos);
   }
