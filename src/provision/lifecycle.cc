@@ -104,7 +104,7 @@ Step initialized(const Claim& claim, const Progress& progress) {
     return pending(claim, kName, "NodeNotFound", "Node not registered with cluster");
   }
   const api::Node& node = *progress.node;
-  if (!is_node_ready(node)) {
+  if (!api::is_node_ready(node)) {
     return pending(claim, kName, "NodeNotReady",
                    fmt::format("node {} is not ready", node.metadata.name));
   }
@@ -164,12 +164,6 @@ bool is_managed(const Claim& claim) {
   return labels.contains(std::string(api::kLabelWorkspace)) ||
          labels.contains(std::string(kRagEngineLabel)) ||
          (claim.node_class.group == "kaito.sh" && claim.node_class.kind == "KaitoNodeClass");
-}
-
-bool is_node_ready(const api::Node& node) {
-  return std::ranges::any_of(node.status.conditions, [](const api::NodeCondition& condition) {
-    return condition.type == "Ready" && condition.status == "True";
-  });
 }
 
 base::Result<InstanceRequest> to_request(const Claim& claim) {

@@ -58,8 +58,6 @@ api::NodeClaimStatus compute_status(const Claim& claim, const Progress& progress
 const api::Condition* find_step(const Claim& claim, const api::NodeClaimStatus& status,
                                 std::string_view step);
 
-bool is_node_ready(const api::Node& node);
-
 /// `1h30m10s`; nothing for other texts.
 std::optional<std::chrono::seconds> parse_duration(std::string_view text);
 

@@ -184,7 +184,7 @@ NodePlan plan_byo(const Observed& observed, NodePlan plan) {
   std::int32_t ready = 0;
   for (const api::Node* node : candidates) {
     plan.worker_nodes.push_back(node->metadata.name);
-    if (is_node_ready(*node)) ++ready;
+    if (is_usable(*node)) ++ready;
   }
   std::sort(plan.worker_nodes.begin(), plan.worker_nodes.end());
   const bool enough = plan.target > 0 && ready >= plan.target;
@@ -225,8 +225,7 @@ std::vector<std::string> reusable_nodes(const Observed& observed, std::int32_t t
   std::vector<std::string> names;
   for (const std::string& wanted : workspace.resource.preferred_nodes) {
     for (const auto& node : observed.nodes) {
-      if (node->metadata.name != wanted || !is_node_ready(*node) ||
-          !matches_selector(workspace, *node))
+      if (node->metadata.name != wanted || !is_usable(*node) || !matches_selector(workspace, *node))
         continue;
       if (!label(*node, api::kLabelWorkspace).empty()) continue;
       if (label(*node, api::kLabelInstanceType) != workspace.resource.instance_type) continue;
@@ -255,7 +254,7 @@ NodePlan plan_provisioned(const Observed& observed, const Options& options, Node
     if (!reused && !is_owned(workspace, *node)) continue;
     own.push_back(node.get());
     plan.worker_nodes.push_back(node->metadata.name);
-    if (!is_node_ready(*node) ||
+    if (!is_usable(*node) ||
         label(*node, api::kLabelInstanceType) != workspace.resource.instance_type)
       continue;
     if (wants_gpu && label(*node, "accelerator") != "nvidia")
@@ -305,10 +304,8 @@ bool Claim::ready() const {
   return condition ? condition->status == "True" : !node_name.empty();
 }
 
-bool is_node_ready(const api::Node& node) {
-  if (node.metadata.deleting()) return false;
-  return std::any_of(node.status.conditions.begin(), node.status.conditions.end(),
-                     [](const auto& c) { return c.type == "Ready" && c.status == "True"; });
+bool is_usable(const api::Node& node) {
+  return !node.metadata.deleting() && api::is_node_ready(node);
 }
 
 std::map<std::string, std::string> sanitized_match_labels(const api::Workspace& workspace) {

@@ -48,6 +48,7 @@ bool is_selective_label(std::string_view key);
 /// no such label.
 std::optional<std::string> selective_label(const api::Workspace& workspace);
 
-bool is_node_ready(const api::Node& node);
+/// Ready and not about to go.
+bool is_usable(const api::Node& node);
 
 }  // namespace workspace

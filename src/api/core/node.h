@@ -148,6 +148,9 @@ void describe(V& v, Node& n) {
   v.field("status", n.status, Presence::Optional, "What it is and has.");
 }
 
+/// Whether the node's agent reports it ready.
+bool is_node_ready(const Node& node);
+
 }  // namespace api
 
 // Compiled once, in the .cc file: describing these types is slow work for a compiler.
