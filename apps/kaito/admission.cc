@@ -12,7 +12,7 @@ namespace {
 api::ValidationDeps validation_deps(NodeSource nodes) {
   api::ValidationDeps deps;
   deps.byo = nodes == NodeSource::Byo;
-  deps.is_preset = [](std::string_view name) { return model::find_preset(name) != nullptr; };
+  deps.is_preset = [](std::string_view name) { return model::resolve_preset(name).has_value(); };
   deps.is_private_preset = [](std::string_view name) {
     const model::Preset* preset = model::find_preset(name);
     return preset && preset->access == "private";

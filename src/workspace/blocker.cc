@@ -16,12 +16,12 @@ std::optional<Problem> find_blocker(const Observed& observed) {
   }
   if (!workspace.inference->preset) return std::nullopt;
   if (!observed.preset) {
-    return Problem{
-        "PresetUnknown",
-        fmt::format(
-            "inference.preset.name '{}' is not in the catalogue; see docs/reference/presets.md",
-            workspace.inference->preset->name),
-        true};
+    return Problem{"PresetUnknown",
+                   fmt::format("inference.preset.name '{}' is neither in the catalogue "
+                               "(docs/reference/presets.md) nor "
+                               "an id of the Hugging Face hub (org/model)",
+                               workspace.inference->preset->name),
+                   true};
   }
   const auto runtime = workspace.metadata.annotations.find(std::string(api::kAnnotationRuntime));
   if (runtime != workspace.metadata.annotations.end() && runtime->second != "native") {

@@ -184,6 +184,16 @@ TEST(PlanNodes, KnowsEveryBlocker) {
   EXPECT_EQ(problem(workspace), "TuningNotAvailable");
 }
 
+TEST(PlanNodes, TakesAnIdOfTheHubAsItComes) {
+  api::Workspace workspace = preset_workspace();
+  workspace.inference->preset->name = "someone/New-Model";
+  workspace.resource.instance_type = "Standard_NC6";
+  workspace.resource.count = 2;
+  const NodePlan plan = plan_nodes(observed(workspace), options());
+  EXPECT_FALSE(plan.problem);
+  EXPECT_EQ(plan.create.size(), 2U);
+}
+
 TEST(PlanNodes, RefusesAnInstanceThatCannotHoldTheModel) {
   api::Workspace workspace = preset_workspace();
   workspace.inference->preset->name = "falcon-7b-instruct";

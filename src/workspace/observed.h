@@ -41,8 +41,8 @@ struct Observed {
   std::vector<std::shared_ptr<const api::Pod>> pods;  ///< Carrying this workspace's label.
   std::shared_ptr<const api::ConfigMap> config;       ///< Of `inference.config`, when it exists.
   bool config_known = true;  ///< False while the ConfigMap named there is still being looked up.
-  const model::Preset* preset = nullptr;  ///< Null for templates and unknown names.
-  std::optional<model::Sku> sku;          ///< Of `resource.instanceType`, when known.
+  std::optional<model::Preset> preset;  ///< Nothing for templates and unknown names.
+  std::optional<model::Sku> sku;        ///< Of `resource.instanceType`, when known.
 };
 
 /// A reason for not being ready. `stalled`: waiting does not help, somebody has to act.

@@ -221,7 +221,7 @@ struct Operator::Parts final : public Observer {
         observed.claims.push_back(to_claim(*machine));
     }
     if (const auto& inference = observed.workspace->inference) {
-      if (inference->preset) observed.preset = model::find_preset(inference->preset->name);
+      if (inference->preset) observed.preset = model::resolve_preset(inference->preset->name);
       if (!inference->config.empty()) {
         const ConfigMaps::Lookup found = configs.find({key.ns, inference->config});
         observed.config_known = found.known;

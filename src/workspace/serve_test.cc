@@ -55,6 +55,15 @@ TEST(PlanServing, MakesTheServicesOfUpstream) {
   EXPECT_EQ(dump(headless, "spec.publishNotReadyAddresses"), "true");
 }
 
+TEST(PlanServing, NamesTheImageOfAModelOfTheHub) {
+  api::Workspace workspace = preset_workspace();
+  workspace.inference->preset->name = "someone/New-Model";
+  const ServePlan made = plan(observed(workspace));
+  EXPECT_EQ(made.model_image, "registry.test/models/kaito-new-model:latest");
+  EXPECT_THAT(dump(main_container(made), "command"),
+              HasSubstr(R"("--served-model-name","new-model")"));
+}
+
 TEST(PlanServing, ShowsOnlyThePublicPortToTheWorld) {
   for (const char* yes : {"True", "true"}) {
     api::Workspace workspace = preset_workspace();

@@ -330,7 +330,7 @@ TEST_F(Status, ATemplateNeedsNoCanary) {
   workspace.inference->pod_template = json::Object{
       {"spec", json::Object{{"containers", json::Array{json::Object{{"name", "c"}}}}}}};
   seen.workspace = std::make_shared<const api::Workspace>(workspace);
-  seen.preset = nullptr;
+  seen.preset.reset();
   add_pod(pod(true));
   compute();
   EXPECT_EQ(said("WorkspaceReady"), "True workspaceReady");

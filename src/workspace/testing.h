@@ -36,7 +36,7 @@ inline Observed observed(const api::Workspace& workspace) {
   Observed made;
   made.workspace = std::make_shared<const api::Workspace>(workspace);
   if (workspace.inference && workspace.inference->preset) {
-    made.preset = model::find_preset(workspace.inference->preset->name);
+    made.preset = model::resolve_preset(workspace.inference->preset->name);
   }
   made.sku = model::find_sku("azure", workspace.resource.instance_type);
   return made;

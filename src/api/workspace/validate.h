@@ -14,7 +14,7 @@ namespace api {
 /// that is not given is not asked.
 struct ValidationDeps {
   bool byo = false;  ///< Nodes are brought by the user: no instance type.
-  /// Whether the catalogue has a preset of this name, alias or Hugging Face id.
+  /// Whether the catalogue has a preset of this name or alias, or it may be a Hugging Face id.
   std::function<bool(std::string_view name)> is_preset{};
   /// Whether the cloud has, or may have, this instance type.
   std::function<bool(std::string_view name)> is_instance_type{};

@@ -160,7 +160,7 @@ void check_preset(const PresetSpec& preset, const std::string& path, const Valid
     const std::string near = deps.suggest_preset ? deps.suggest_preset(preset.name) : "";
     return add(errors, path + ".name",
                fmt::format("'{}' is not in the catalogue{}; docs/reference/presets.md lists the "
-                           "names",
+                           "names, and any Hugging Face id (org/model) will do",
                            preset.name, near.empty() ? "" : ", did you mean " + near));
   }
   const bool private_mode = lower(preset.access_mode) == "private";
