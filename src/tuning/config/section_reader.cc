@@ -10,6 +10,9 @@
 namespace tuning {
 namespace {
 
+/// Nothing longer is taken for a misspelled key.
+constexpr std::size_t kLongestKey = 64;
+
 std::string lower(std::string_view text) {
   std::string out(text);
   for (char& c : out)
@@ -60,6 +63,7 @@ std::optional<std::int64_t> to_integer(std::string_view text) {
 }
 
 std::string nearest(std::string_view word, const std::vector<std::string>& known) {
+  if (word.size() > kLongestKey) return {};
   std::string best;
   std::size_t best_distance = std::max(2UZ, word.size() / 3) + 1;
   for (const std::string& candidate : known) {

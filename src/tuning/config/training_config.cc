@@ -18,6 +18,8 @@ using base::Error;
 using base::ErrorCode;
 
 constexpr std::size_t kMaxConfigBytes = 1 << 20;
+/// Of one section; the rest is only counted.
+constexpr std::size_t kNamedUnknownKeys = 20;
 constexpr std::int64_t kMaxRank = 1024;
 constexpr std::int64_t kMaxSequence = 1 << 20;
 
@@ -383,7 +385,13 @@ constexpr std::array<std::string_view, 6> kSections = {"ModelConfig",   "Quantiz
 
 void report_unknown_keys(std::vector<SectionReader>& readers) {
   for (SectionReader& reader : readers) {
-    for (const std::string& key : reader.unknown_keys()) {
+    std::vector<std::string> unknown = reader.unknown_keys();
+    if (unknown.size() > kNamedUnknownKeys) {
+      reader.fail(unknown[kNamedUnknownKeys],
+                  fmt::format("and {} more unknown keys", unknown.size() - kNamedUnknownKeys));
+      unknown.resize(kNamedUnknownKeys);
+    }
+    for (const std::string& key : unknown) {
       const auto elsewhere = std::find_if(readers.begin(), readers.end(), [&](const auto& other) {
         return &other != &reader &&
                std::find(other.known().begin(), other.known().end(), key) != other.known().end();

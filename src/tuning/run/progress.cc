@@ -9,11 +9,10 @@
 namespace tuning {
 namespace {
 
-/// Numbers that people and charts read; NaN is no JSON.
-json::Value number(double value, int digits) {
-  if (!std::isfinite(value)) return nullptr;
-  const double scale = std::pow(10.0, digits);
-  return std::round(value * scale) / scale;
+/// `,"loss":1.25`: short numbers that people and charts read; NaN is no JSON.
+void append(std::string& line, std::string_view name, double value) {
+  line += std::isfinite(value) ? fmt::format(",\"{}\":{:.6g}", name, value)
+                               : fmt::format(",\"{}\":null", name);
 }
 
 std::string duration(double seconds) {
@@ -46,24 +45,24 @@ std::string_view name_of(Phase phase) {
 }
 
 std::string to_json_line(const Progress& progress) {
-  json::Object line{{"phase", name_of(progress.phase)},
-                    {"step", progress.step},
-                    {"totalSteps", progress.total_steps}};
+  std::string line = fmt::format(R"({{"phase":"{}","step":{},"totalSteps":{})",
+                                 name_of(progress.phase), progress.step, progress.total_steps);
   if (progress.step > 0) {
-    line["epoch"] = number(progress.epoch, 3);
-    line["loss"] = number(progress.loss, 6);
-    line["smoothedLoss"] = number(progress.smoothed_loss, 6);
-    line["gradientNorm"] = number(progress.gradient_norm, 6);
-    line["learningRate"] = progress.learning_rate;
-    line["tokens"] = progress.tokens;
-    line["tokensPerSecond"] = number(progress.tokens_per_second, 1);
-    line["seconds"] = number(progress.seconds, 2);
-    line["secondsLeft"] = number(progress.seconds_left, 1);
+    append(line, "epoch", progress.epoch);
+    append(line, "loss", progress.loss);
+    append(line, "smoothedLoss", progress.smoothed_loss);
+    append(line, "gradientNorm", progress.gradient_norm);
+    append(line, "learningRate", progress.learning_rate);
+    line += fmt::format(R"(,"tokens":{})", progress.tokens);
+    append(line, "tokensPerSecond", progress.tokens_per_second);
+    append(line, "seconds", progress.seconds);
+    append(line, "secondsLeft", progress.seconds_left);
   }
-  if (progress.evaluation_loss) line["evaluationLoss"] = number(*progress.evaluation_loss, 6);
-  if (progress.resumed_from > 0) line["resumedFrom"] = progress.resumed_from;
-  if (!progress.message.empty()) line["message"] = progress.message;
-  return json::dump(line);
+  if (progress.evaluation_loss) append(line, "evaluationLoss", *progress.evaluation_loss);
+  if (progress.resumed_from > 0) line += fmt::format(R"(,"resumedFrom":{})", progress.resumed_from);
+  if (!progress.message.empty())
+    line += fmt::format(R"(,"message":{})", json::dump(json::String(progress.message)));
+  return line + "}";
 }
 
 std::string to_text(const Progress& progress) {
