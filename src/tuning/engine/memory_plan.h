@@ -46,4 +46,11 @@ struct MemoryPlan {
 MemoryPlan plan_memory(const Architecture& architecture, const std::vector<LoraTarget>& targets,
                        const MemoryRequest& request);
 
+/// Bytes that one block keeps for the backward pass, for each token.
+std::uint64_t kept_bytes_per_token(const Architecture& architecture,
+                                   const std::vector<LoraTarget>& targets);
+/// How many blocks, counted from the last, keep their activations for a batch of `tokens`.
+std::size_t kept_blocks(const Architecture& architecture, const std::vector<LoraTarget>& targets,
+                        Recompute recompute, std::uint64_t budget_bytes, std::size_t tokens);
+
 }  // namespace tuning
