@@ -78,11 +78,13 @@ TEST(ModelFormats, FollowTheQuantisation) {
 
 TEST(Divergence, NeedsARowOfBadSteps) {
   DivergenceGuard guard(1000, 5);
-  for (std::size_t step = 1; step <= 5; ++step) EXPECT_TRUE(guard.take(step, 50));
-  for (std::size_t i = 0; i + 1 < DivergenceGuard::kPatience; ++i) EXPECT_TRUE(guard.take(6, 50));
-  EXPECT_TRUE(guard.take(7, 5));
-  for (std::size_t i = 0; i + 1 < DivergenceGuard::kPatience; ++i) EXPECT_TRUE(guard.take(8, 50));
-  const auto stopped = guard.take(9, std::numeric_limits<double>::quiet_NaN());
+  for (std::size_t step = 1; step <= 5; ++step) EXPECT_TRUE(guard.take(step, 50, 3));
+  for (std::size_t i = 0; i + 1 < DivergenceGuard::kPatience; ++i)
+    EXPECT_TRUE(guard.take(6, 50, 3));
+  EXPECT_TRUE(guard.take(7, 5, 3));
+  for (std::size_t i = 0; i + 1 < DivergenceGuard::kPatience; ++i)
+    EXPECT_TRUE(guard.take(8, 50, 3));
+  const auto stopped = guard.take(9, std::numeric_limits<double>::quiet_NaN(), 3);
   ASSERT_FALSE(stopped);
   EXPECT_THAT(stopped.error().message(), AllOf(HasSubstr("diverged"), HasSubstr("learning_rate")));
 }

@@ -148,7 +148,7 @@ Status TrainingRun::take(const StepStats& stats) {
                            static_cast<double>(plan_.total_steps - stats.step);
   TRY(log_->append(to_json_line(progress_)));
   deps_.on_progress(progress_);
-  return guard_.take(stats.step, stats.loss);
+  return guard_.take(stats.step, stats.loss, first_loss_);
 }
 
 Status TrainingRun::after_step(const base::Context& ctx) {
