@@ -6,6 +6,7 @@
 
 #include "apps/kaito/chat_command.h"
 #include "apps/kaito/completion_command.h"
+#include "apps/kaito/image_command.h"
 #include "apps/kaito/model_command.h"
 #include "apps/kaito/options.h"
 #include "apps/kaito/status_command.h"
@@ -51,6 +52,7 @@ int run(int argc, char** argv) {
   add_down_command(app, session);
   add_status_command(app, session);
   add_model_commands(app, session);
+  add_image_commands(app, session);
   add_chat_command(app, session);
   add_version_command(app, session);
   add_completion_command(app, session);

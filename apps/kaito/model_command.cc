@@ -9,6 +9,7 @@
 #include <optional>
 #include <stop_token>
 
+#include "apps/kaito/image_admin.h"
 #include "apps/kaito/model_pull.h"
 #include "apps/kaito/registry_access.h"
 #include "apps/kaito/transfer_display.h"
@@ -27,22 +28,6 @@ using base::ErrorCode;
 using base::Result;
 using base::Status;
 
-ModelExit model_exit_of(const Error& error) {
-  if (oci::is_disk_full(error)) return ModelExit::DiskFull;
-  if (oci::is_digest_mismatch(error)) return ModelExit::Altered;
-  if (error.http_status() == 404) return ModelExit::NotFound;
-  switch (error.code()) {
-    case ErrorCode::Cancelled:
-      return ModelExit::Interrupted;
-    case ErrorCode::Unavailable:
-    case ErrorCode::Throttled:
-    case ErrorCode::Timeout:
-      return ModelExit::Unreachable;
-    default:
-      return ModelExit::Failed;
-  }
-}
-
 namespace {
 
 struct ImportOptions {
@@ -50,25 +35,14 @@ struct ImportOptions {
   std::string name;
   std::string registry;
   std::string tag;
-  oci::RegistryScheme scheme = oci::RegistryScheme::Automatic;
+  RegistryAccess access;
 };
 
 /// What `list`, `inspect` and `rm` are told.
 struct ImageOptions {
   std::string image;  ///< Of `list`: the registry.
-  oci::RegistryScheme scheme = oci::RegistryScheme::Automatic;
+  RegistryAccess access;
 };
-
-int exit_with(const Status& status) {
-  if (status) return 0;
-  const ModelExit exit = model_exit_of(status.error());
-  if (exit == ModelExit::Interrupted) {
-    fmt::print(stderr, "interrupted; run the same command again to go on\n");
-  } else {
-    (void)fail(status.error());
-  }
-  return static_cast<int>(exit);
-}
 
 /// `SmolLM2-135M.Q4_1.gguf` -> `smollm2-135m.q4_1`: what may stand in an image's name.
 std::string name_from_file(const std::filesystem::path& file) {
@@ -125,40 +99,13 @@ Status import_model(const base::Context& ctx, const Session& session,
     return oci::pack_model(ctx, options.file, pack, display.callback());
   }();
   if (!packed) return packed.error();
-  const auto client = TRY(make_registry_client(options.scheme));
+  const auto client = TRY(make_registry_client(options.access));
   const auto pushed = [&] {
     TransferDisplay display("pushing");
     return oci::push_model(ctx, *client, ref, *packed, display.callback());
   }();
   if (!pushed) return Error(pushed.error()).context(fmt::format("pushing to {}", ref.domain));
   fmt::print("{}\n", ref.with_digest(pushed->digest).text());
-  return {};
-}
-
-Status list_models(const base::Context& ctx, const Session& session, const ImageOptions& options) {
-  const std::string domain = options.image.empty() ? TRY(running_registry(session)) : options.image;
-  const auto client = TRY(make_registry_client(options.scheme));
-  const auto repositories = TRY(client->list_repositories(ctx, domain));
-  fmt::print("{:<48} {:<16} {:<14} {:>10}  {}\n", "NAME", "TAG", "DIGEST", "SIZE", "FORMAT");
-  for (const std::string& repository : repositories) {
-    oci::Reference ref;
-    ref.domain = domain;
-    ref.repository = repository;
-    const auto tags = TRY(client->list_tags(ctx, ref));
-    for (const std::string& tag : tags) {
-      ref.tag = tag;
-      const auto image = oci::inspect_image(ctx, *client, ref);
-      if (image) {
-        fmt::print("{:<48} {:<16} {:<14} {:>10}  {}\n", repository, tag,
-                   image->reference.digest->short_hex(), oci::format_bytes(image->total_bytes()),
-                   oci::to_string(image->form));
-      } else {
-        TRY(ctx.check());
-        fmt::print("{:<48} {:<16} {:<14} {:>10}  {}\n", repository, tag, "-", "-",
-                   image.error().message());
-      }
-    }
-  }
   return {};
 }
 
@@ -173,53 +120,6 @@ Status inspect_file(const std::string& file) {
   return {};
 }
 
-Status inspect_image(const base::Context& ctx, const oci::Reference& ref,
-                     oci::RegistryScheme scheme) {
-  const auto client = TRY(make_registry_client(scheme));
-  const oci::Image image = TRY(oci::inspect_image(ctx, *client, ref));
-  fmt::print("reference      {}\nartifact type  {}\nsize           {}\n", image.reference.text(),
-             image.manifest.effective_artifact_type(), oci::format_bytes(image.total_bytes()));
-  for (const oci::ImageFile& file : image.files)
-    fmt::print("file           {}  {}  {}  {}\n", file.path, oci::format_bytes(file.blob.bytes()),
-               file.blob.media_type, file.blob.digest.text());
-  for (const oci::Descriptor& layer : image.archives)
-    fmt::print("layer          {}  {}  {}\n", oci::format_bytes(layer.bytes()), layer.media_type,
-               layer.digest.text());
-  if (image.manifest.config.media_type != oci::media_type::kModelConfig) return {};
-  const std::string config =
-      TRY(client->get_blob(ctx, image.reference, image.manifest.config, oci::kMaxConfigBytes));
-  const auto document = TRY(base::with_context(json::parse(config), "model config"));
-  fmt::print("config         {}\n", json::dump_pretty(document));
-  return {};
-}
-
-/// Removes the tag, and the manifest with it when no other tag names it.
-Status remove_model(const base::Context& ctx, oci::Reference ref, oci::RegistryScheme scheme) {
-  const auto client = TRY(make_registry_client(scheme));
-  const oci::Descriptor found = TRY(client->resolve(ctx, ref));
-  if (!ref.digest) {
-    const auto tags = TRY(client->list_tags(ctx, ref));
-    bool shared = false;
-    for (const std::string& tag : tags) {
-      if (tag == ref.tag) continue;
-      oci::Reference other = ref;
-      other.tag = tag;
-      shared = shared || TRY(client->resolve(ctx, other)).digest == found.digest;
-    }
-    if (!shared) ref.digest = found.digest;
-  }
-  TRY(client->delete_manifest(ctx, ref));
-  fmt::print("removed {}\n", ref.text());
-  return {};
-}
-
-/// Runs `work` so that SIGINT and SIGTERM end it in a state that can be resumed.
-int run_interruptible(const std::function<int(const base::Context&)>& work) {
-  std::stop_source stop;
-  const base::SignalWatcher watcher([&](int) { stop.request_stop(); });
-  return work(base::Context(stop.get_token()));
-}
-
 void add_import(CLI::App& model, Session& session) {
   CLI::App* command =
       model.add_subcommand("import", "Pack a GGUF file as a model image and push it to a registry");
@@ -231,7 +131,7 @@ void add_import(CLI::App& model, Session& session) {
                       "HOST:PORT of the registry (default: the one of `kaito up`)");
   command->add_option("--tag", options->tag,
                       "Tag of the image (default: the preset's, else latest)");
-  add_scheme_option(*command, options->scheme);
+  add_access_options(*command, options->access);
   add_data_dir_option(*command, session);
   command->callback([&session, options] {
     session.run = [&session, options] {
@@ -251,7 +151,7 @@ void add_pull(CLI::App& model, Session& session) {
       ->required();
   command->add_option("--output", options->output, "Folder that gets the model's files")
       ->required();
-  add_scheme_option(*command, options->scheme);
+  add_access_options(*command, options->access);
   command->footer(
       "Exit codes: 0 done, 2 usage, 3 not found, 4 digest mismatch, 5 disk full, 6 registry "
       "unreachable, 1 other.\nA transfer that was interrupted goes on where it stopped.");
@@ -270,7 +170,7 @@ CLI::App* add_image_command(CLI::App& model, Session& session, const std::string
                             const std::string& help, ImageWork work,
                             std::shared_ptr<ImageOptions> options) {
   CLI::App* command = model.add_subcommand(name, help);
-  add_scheme_option(*command, options->scheme);
+  add_access_options(*command, options->access);
   add_data_dir_option(*command, session);
   command->callback([&session, options = std::move(options), work] {
     session.run = [&session, options, work] {
@@ -283,8 +183,11 @@ CLI::App* add_image_command(CLI::App& model, Session& session, const std::string
 
 void add_list(CLI::App& model, Session& session) {
   const auto options = std::make_shared<ImageOptions>();
-  CLI::App* command = add_image_command(model, session, "list", "List the images of a registry",
-                                        list_models, options);
+  const ImageWork list = [](const base::Context& ctx, const Session& s, const ImageOptions& o) {
+    return list_images(ctx, s, o.image, o.access, Output::Text);
+  };
+  CLI::App* command =
+      add_image_command(model, session, "list", "List the images of a registry", list, options);
   command->add_option("--registry", options->image,
                       "HOST:PORT of the registry (default: the one of `kaito up`)");
 }
@@ -295,7 +198,7 @@ void add_inspect(CLI::App& model, Session& session) {
                             const ImageOptions& o) -> Status {
     std::error_code error;
     if (std::filesystem::is_regular_file(o.image, error)) return inspect_file(o.image);
-    return inspect_image(ctx, TRY(local_reference(s, o.image)), o.scheme);
+    return show_image(ctx, TRY(local_reference(s, o.image)), o.access, Output::Text);
   };
   CLI::App* command = add_image_command(model, session, "inspect",
                                         "Show what a GGUF file or a model image is", work, options);
@@ -309,7 +212,7 @@ void add_remove(CLI::App& model, Session& session) {
   const auto options = std::make_shared<ImageOptions>();
   const ImageWork work = [](const base::Context& ctx, const Session& s,
                             const ImageOptions& o) -> Status {
-    return remove_model(ctx, TRY(local_reference(s, o.image)), o.scheme);
+    return remove_image(ctx, TRY(local_reference(s, o.image)), o.access);
   };
   CLI::App* command = add_image_command(model, session, "rm",
                                         "Delete a model image from its registry", work, options);

@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
-#include "apps/kaito/model_command.h"
+#include "apps/kaito/image_admin.h"
 #include "apps/kaito/registry_access.h"
 #include "apps/kaito/transfer_display.h"
 #include "base/file.h"
@@ -49,7 +49,7 @@ base::Result<oci::PulledModel> pull(const base::Context& ctx, const PullOptions&
   oci::ContentStore::Options store_options;
   store_options.root = options.store;
   oci::ContentStore store = TRY(oci::ContentStore::open(std::move(store_options)));
-  const auto client = TRY(make_registry_client(options.scheme));
+  const auto client = TRY(make_registry_client(options.access));
   TransferDisplay display("pulling");
   return oci::pull_model(ctx, *client, ref, store, options.output, display.callback());
 }

@@ -2,8 +2,8 @@
 
 #include <string>
 
+#include "apps/kaito/registry_access.h"
 #include "base/context.h"
-#include "oci/registry_client.h"
 
 namespace kaito {
 
@@ -11,7 +11,7 @@ struct PullOptions {
   std::string reference;
   std::string store;
   std::string output;
-  oci::RegistryScheme scheme = oci::RegistryScheme::Automatic;
+  RegistryAccess access;
 };
 
 /// The work of `kaito model pull`, also as an init container: progress on standard output, the

@@ -15,15 +15,30 @@ using base::ErrorCode;
 
 namespace {
 
+/// The file itself, or what a mounted Secret calls it.
+std::filesystem::path config_in(const std::filesystem::path& place) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(place, error)) return place;
+  for (const char* name : {".dockerconfigjson", "config.json"}) {
+    if (std::filesystem::exists(place / name, error)) return place / name;
+  }
+  return place / "config.json";
+}
+
+base::Result<oci::DockerConfig> read_config(const std::filesystem::path& file) {
+  const std::string text = TRY(base::read_file(file));
+  return base::with_context(oci::DockerConfig::parse(text), file.string());
+}
+
+}  // namespace
+
 std::filesystem::path docker_config_file() {
   if (const char* folder = std::getenv("DOCKER_CONFIG"); folder && *folder)
-    return std::filesystem::path(folder) / "config.json";
+    return config_in(folder);
   if (const char* home = std::getenv("HOME"); home && *home)
     return std::filesystem::path(home) / ".docker/config.json";
   return {};
 }
-
-}  // namespace
 
 base::Result<std::string> running_registry(const Session& session) {
   const auto info = TRY(read_run_info(session.dir()));
@@ -44,26 +59,41 @@ base::Result<oci::Reference> local_reference(const Session& session, const std::
   return oci::Reference::parse(TRY(running_registry(session)) + "/" + text);
 }
 
-base::Result<std::unique_ptr<oci::RegistryClient>> make_registry_client(
-    oci::RegistryScheme scheme) {
+base::Result<oci::RegistryClient::Options> registry_options(const RegistryAccess& access) {
   oci::RegistryClient::Options options;
-  options.scheme = scheme;
+  options.scheme = access.scheme;
   options.use_environment_proxy = true;
-  if (const auto file = docker_config_file(); !file.empty()) {
-    const auto text = base::read_file(file);
-    if (text) {
-      options.credentials = TRY(base::with_context(oci::DockerConfig::parse(*text), file.string()));
-    } else if (text.error().code() != ErrorCode::NotFound) {
-      return text.error();
+  for (const std::string& file : access.authfiles)
+    options.credentials.merge(TRY(read_config(config_in(file))));
+  if (access.authfiles.empty()) {
+    if (const auto file = docker_config_file(); !file.empty()) {
+      auto config = read_config(file);
+      if (config) {
+        options.credentials = *std::move(config);
+      } else if (config.error().code() != ErrorCode::NotFound) {
+        return config.error();
+      }
     }
   }
-  return oci::RegistryClient::create(std::move(options));
+  if (!access.ca_file.empty()) options.tls.ca_pem = TRY(base::read_file(access.ca_file));
+  return options;
 }
 
-void add_scheme_option(CLI::App& command, oci::RegistryScheme& scheme) {
+base::Result<std::unique_ptr<oci::RegistryClient>> make_registry_client(
+    const RegistryAccess& access) {
+  return oci::RegistryClient::create(TRY(registry_options(access)));
+}
+
+void add_access_options(CLI::App& command, RegistryAccess& access) {
   command.add_flag_callback(
-      "--plain-http", [&scheme] { scheme = oci::RegistryScheme::Http; },
+      "--plain-http", [&access] { access.scheme = oci::RegistryScheme::Http; },
       "Speak HTTP instead of HTTPS with a registry on another machine");
+  command
+      .add_option("--authfile", access.authfiles,
+                  "Docker config with credentials, or the folder of a mounted Secret; may be "
+                  "given several times (default: $DOCKER_CONFIG, ~/.docker)")
+      ->allow_extra_args(false);
+  command.add_option("--ca-file", access.ca_file, "PEM file of authorities to trust");
 }
 
 }  // namespace kaito

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 
 #include "oci/failure.h"
 
@@ -18,16 +17,17 @@ constexpr std::size_t kBarWidth = 30;
 
 }  // namespace
 
-TransferDisplay::TransferDisplay(std::string verb)
+TransferDisplay::TransferDisplay(std::string verb, std::FILE* out)
     : verb_(std::move(verb)),
-      terminal_(::isatty(STDOUT_FILENO) == 1),
+      out_(out),
+      terminal_(::isatty(::fileno(out)) == 1),
       started_(Clock::now()),
       shown_(started_) {}
 
 TransferDisplay::~TransferDisplay() {
   if (line_open_) {
-    std::fputc('\n', stdout);
-    std::fflush(stdout);
+    std::fputc('\n', out_);
+    std::fflush(out_);
   }
 }
 
@@ -71,12 +71,12 @@ void TransferDisplay::print(const oci::Progress& progress, double bytes_per_seco
                   oci::format_bytes(progress.total_bytes), share * 100, rate);
   if (terminal_) {
     const auto filled = static_cast<std::size_t>(share * kBarWidth);
-    fmt::print("\r{:<9} [{}{}] {}\x1b[K", verb_, std::string(filled, '#'),
+    fmt::print(out_, "\r{:<9} [{}{}] {}\x1b[K", verb_, std::string(filled, '#'),
                std::string(kBarWidth - filled, '.'), amount);
   } else {
-    fmt::print("{:<9} {}\n", verb_, amount);
+    fmt::print(out_, "{:<9} {}\n", verb_, amount);
   }
-  std::fflush(stdout);
+  std::fflush(out_);
 }
 
 }  // namespace kaito

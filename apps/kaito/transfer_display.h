@@ -2,16 +2,17 @@
 
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <string>
 
 #include "oci/progress.h"
 
 namespace kaito {
 
-/// Shows how far a transfer is on standard output: a bar on a terminal, else one line a second.
+/// Shows how far a transfer is: a bar on a terminal, else one line a second.
 class TransferDisplay {
  public:
-  explicit TransferDisplay(std::string verb);
+  explicit TransferDisplay(std::string verb, std::FILE* out = stdout);
   /// Ends the bar's line.
   ~TransferDisplay();
   TransferDisplay(const TransferDisplay&) = delete;
@@ -27,6 +28,7 @@ class TransferDisplay {
   void print(const oci::Progress& progress, double bytes_per_second) const;
 
   const std::string verb_;
+  std::FILE* const out_;
   const bool terminal_;
   bool line_open_ = false;
   bool complete_shown_ = false;

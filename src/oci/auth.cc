@@ -94,6 +94,12 @@ void DockerConfig::add(std::string key, Credentials credentials) {
   auths_[normalize_key(key)] = std::move(credentials);
 }
 
+void DockerConfig::merge(const DockerConfig& other) {
+  for (const auto& [key, credentials] : other.auths_) auths_[key] = credentials;
+  for (const auto& [key, helper] : other.helpers_) helpers_[key] = helper;
+  if (!other.default_helper_.empty()) default_helper_ = other.default_helper_;
+}
+
 base::Result<std::optional<Credentials>> DockerConfig::find(std::string_view domain,
                                                             std::string_view repository) const {
   std::string key = normalize_key(domain) + "/" + std::string(repository);

@@ -27,10 +27,14 @@ class DockerConfig {
   static base::Result<DockerConfig> parse(std::string_view json_text);
 
   void add(std::string key, Credentials credentials);
+  /// Adds what `other` knows; for a key that both know, `other` decides.
+  void merge(const DockerConfig& other);
   /// Nothing when no key covers the repository. Errors: Invalid when only a credential helper (an
   /// external program, never run here) knows the registry; the message says what to do.
   base::Result<std::optional<Credentials>> find(std::string_view domain,
                                                 std::string_view repository) const;
+  /// Whether a credential helper may know what `find` does not.
+  bool has_default_helper() const { return !default_helper_.empty(); }
   bool empty() const { return auths_.empty() && helpers_.empty() && default_helper_.empty(); }
 
  private:

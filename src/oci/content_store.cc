@@ -182,6 +182,7 @@ base::Result<std::filesystem::path> ContentStore::ensure(const base::Context& ct
   const auto temporary = partial_of(blob.digest);
   Partial partial = TRY(Partial::lock(ctx, temporary, [&] { return contains(blob); }, report));
   if (!partial.held()) {
+    ::utimensat(AT_FDCWD, target.c_str(), nullptr, 0);  // `collect` goes by the last use.
     report(blob.bytes());
     return target;
   }

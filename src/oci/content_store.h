@@ -1,11 +1,13 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string_view>
 
 #include "base/context.h"
+#include "base/file.h"
 #include "base/result.h"
 #include "oci/manifest.h"
 #include "oci/progress.h"
@@ -48,6 +50,29 @@ class ContentStore {
   /// Timeout while waiting.
   base::Result<std::filesystem::path> ensure(const base::Context& ctx, const Descriptor& blob,
                                              const Fetch& fetch, const ProgressCallback& progress);
+
+  struct CollectOptions {
+    std::uint64_t max_bytes = 0;  ///< The longest unused go until no more is left; 0 is no limit.
+    std::chrono::seconds max_age{0};   ///< Unused for this long goes in any case; 0 is no limit.
+    std::chrono::seconds min_age{60};  ///< Used more recently than this stays in any case.
+    std::chrono::seconds partial_age{std::chrono::hours(24)};  ///< Of broken-off downloads.
+    bool dry_run = false;
+  };
+  struct Collected {
+    std::uint64_t removed = 0;
+    std::uint64_t removed_bytes = 0;
+    std::uint64_t kept = 0;
+    std::uint64_t kept_bytes = 0;
+  };
+  /// Removes blobs that nothing uses: no other hard link to them, no process of this machine that
+  /// has them mapped or locked (flock), no pull at work. Waits for pulls that are between finding a
+  /// blob and placing it. Safe at any time and against being killed. Errors: Forbidden, Cancelled,
+  /// Timeout.
+  base::Result<Collected> collect(const base::Context& ctx, const CollectOptions& options) const;
+
+  /// Held while blobs are found and placed; `collect` removes nothing meanwhile. Cheap; many may
+  /// hold it. It ends with the value or the process.
+  base::Result<base::UniqueFd> hold(const base::Context& ctx) const;
 
  private:
   explicit ContentStore(Options options) : options_(std::move(options)) {}

@@ -242,6 +242,7 @@ base::Result<PulledImage> Pull::run(Image image) {
   pulled_.image = std::move(image);
   TRY(lock());
   TRY(prepare());
+  const base::UniqueFd hold = TRY(store_->hold(ctx_));
   if (!pulled_.image.archives.empty()) TRY(unpack());
   for (const ImageFile& file : pulled_.image.files) {
     const auto blob = TRY(fetch(file.blob, file.path));

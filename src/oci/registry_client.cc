@@ -444,6 +444,25 @@ Status RegistryClient::Core::upload_once(const base::Context& ctx, const Referen
   return expect(response, 201);
 }
 
+base::Result<bool> RegistryClient::mount_blob(const base::Context& ctx, const Reference& ref,
+                                              const Digest& digest,
+                                              const std::string& from_repository) {
+  net::HttpClientRequest request;
+  request.method = "POST";
+  request.url = core_->url(
+      ref, fmt::format("blobs/uploads/?mount={}&from={}", base::url_encode(digest.text()),
+                       base::url_encode(from_repository)));
+  const auto response = TRY(core_->transport().send(ctx, scope_of(ref, "pull,push"), request));
+  if (response.status == 201) return true;
+  if (const auto location = response.headers.get("location")) {
+    net::HttpClientRequest cancel;
+    cancel.method = "DELETE";
+    cancel.url = core_->absolute(ref.domain, std::string(*location));
+    (void)core_->transport().once(ctx, scope_of(ref, "pull,push"), cancel);
+  }
+  return false;
+}
+
 Status RegistryClient::check_push(const base::Context& ctx, const Reference& ref) {
   const AccessScope scope = scope_of(ref, "pull,push");
   net::HttpClientRequest begin;

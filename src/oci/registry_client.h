@@ -84,6 +84,11 @@ class RegistryClient {
   /// Errors: Unauthorized, Forbidden; as above.
   base::Status check_push(const base::Context& ctx, const Reference& ref);
 
+  /// Makes a blob of another repository of the same registry part of `ref`'s, without moving its
+  /// bytes; false when the registry would rather have it uploaded.
+  base::Result<bool> mount_blob(const base::Context& ctx, const Reference& ref,
+                                const Digest& digest, const std::string& from_repository);
+
   base::Result<std::vector<std::string>> list_tags(const base::Context& ctx,
                                                    const Reference& repository);
   base::Result<std::vector<std::string>> list_repositories(const base::Context& ctx,

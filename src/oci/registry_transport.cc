@@ -204,8 +204,12 @@ base::Result<std::optional<RegistryTransport::Authorization>> RegistryTransport:
         return Error(
             ErrorCode::Unauthorized,
             fmt::format(
-                "registry {} asks for user and password, and the docker config has none for it",
-                scope.domain));
+                "registry {} asks for user and password, and the docker config has none for it{}",
+                scope.domain,
+                options_.credentials.has_default_helper()
+                    ? " (credential helpers are not run: put them under auths, as "
+                      "`kaito image login` does)"
+                    : ""));
       }
       return std::optional(
           Authorization{basic_header(*credentials), std::chrono::steady_clock::now() + kBasicLife});
