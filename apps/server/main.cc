@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -18,6 +19,9 @@
 #include "base/file.h"
 #include "base/queue.h"
 #include "base/signals.h"
+#include "inference/adapters/adapter_manager.h"
+#include "inference/adapters/engine_loader.h"
+#include "inference/adapters/image_source.h"
 #include "inference/engine/decoder.h"
 #include "inference/engine/fatal.h"
 #include "inference/engine/model.h"
@@ -113,6 +117,31 @@ void log_ready(const base::Logger& log, const Loaded& loaded, const std::string&
             {"startMs", std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}});
 }
 
+/// The parts that fetch and load adapters.
+struct Adapters {
+  Adapters(const Options& options, const std::filesystem::path& model_file,
+           inference::Scheduler& scheduler, inference::AdapterChoices& choices,
+           metrics::Registry& registry, base::Clock& clock, const base::Logger& log)
+      : source({.cache = cache_folder(options), .credentials = options.adapters_auth}),
+        loader(model_file, scheduler),
+        manager({.fixed = options.adapters, .file = options.adapters_file},
+                {.choices = choices,
+                 .source = source,
+                 .loader = loader,
+                 .metrics = registry,
+                 .clock = clock,
+                 .log = log.named("adapters")}) {}
+
+  static std::filesystem::path cache_folder(const Options& options) {
+    if (!options.adapters_cache.empty()) return options.adapters_cache;
+    return std::filesystem::temp_directory_path() / fmt::format("kaito-adapters-{}", ::getpid());
+  }
+
+  inference::ImageAdapterSource source;
+  inference::EngineAdapterLoader loader;
+  inference::AdapterManager manager;
+};
+
 int run(const Options& options) {
   const auto started = std::chrono::steady_clock::now();
   base::Queue<int> signals(1);
@@ -159,14 +188,17 @@ int run(const Options& options) {
                                   .clock = clock,
                                   .log = log.named("scheduler")});
   scheduler.start();
+  inference::AdapterChoices choices(name);
+  Adapters adapters(options, *file, scheduler, choices, registry, clock, log);
   const inference::Service ready({.model = *loaded->model,
                                   .scheduler = scheduler,
                                   .registry = registry,
                                   .clock = clock,
-                                  .served_name = name,
+                                  .choices = choices,
                                   .version = KAITO_VERSION,
                                   .preset = options.preset});
   service = &ready;
+  adapters.manager.start();
   log_ready(log, *loaded, name, started);
 
   const auto signal = signals.pop({});

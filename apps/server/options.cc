@@ -6,6 +6,9 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <iterator>
 #include <map>
 #include <system_error>
 #include <vector>
@@ -14,6 +17,45 @@ namespace server {
 
 using base::Error;
 using base::ErrorCode;
+
+namespace {
+
+/// Every folder of `dir` that holds an adapter. Its strength is what the environment variable of
+/// the same name says, as in KAITO's pods.
+base::Result<std::vector<inference::AdapterEntry>> adapters_in(const std::filesystem::path& dir) {
+  std::vector<inference::AdapterEntry> found;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(dir, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code ignored;
+    if (!std::filesystem::exists(entry->path() / "adapter_config.json", ignored)) continue;
+    inference::AdapterEntry one{
+        .name = entry->path().filename().string(), .image = {}, .path = entry->path()};
+    if (const char* strength = std::getenv(one.name.c_str()))
+      one.strength = TRY(base::with_context(inference::parse_strength(strength), one.name));
+    found.push_back(std::move(one));
+  }
+  if (error) return base::system_error(fmt::format("reading {}", dir.string()), error.value());
+  std::sort(found.begin(), found.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
+  return found;
+}
+
+/// What the adapter flags mean. Errors: Invalid naming the flag.
+base::Result<std::vector<inference::AdapterEntry>> fixed_adapters(
+    const std::vector<std::string>& flags, const std::filesystem::path& dir) {
+  std::vector<inference::AdapterEntry> all;
+  for (const std::string& flag : flags)
+    all.push_back(TRY(base::with_context(inference::parse_adapter_flag(flag), "--adapter")));
+  if (!dir.empty()) {
+    auto more = TRY(base::with_context(adapters_in(dir), "--adapters-dir"));
+    std::move(more.begin(), more.end(), std::back_inserter(all));
+  }
+  TRY(base::with_context(inference::check_adapters(all), "--adapter"));
+  return all;
+}
+
+}  // namespace
 
 ParsedOptions parse_options(int argc, char** argv) {
   Options options;
@@ -50,6 +92,19 @@ ParsedOptions parse_options(int argc, char** argv) {
   app.add_option("--max-queue", options.max_queue, "Requests that may wait; more get 429")
       ->capture_default_str()
       ->check(CLI::Range(1, 100'000));
+  std::vector<std::string> adapter_flags;
+  std::filesystem::path adapters_dir;
+  app.add_option("--adapter", adapter_flags, "NAME=FOLDER[:STRENGTH]: a LoRA adapter; repeatable")
+      ->allow_extra_args(false);
+  app.add_option("--adapters-dir", adapters_dir,
+                 "A folder of adapter folders; the environment variable of an adapter's name is "
+                 "its strength");
+  app.add_option("--adapters-file", options.adapters_file,
+                 "A file that names the adapters; followed while the server runs");
+  app.add_option("--adapters-auth", options.adapters_auth,
+                 "Registry credentials: a docker config.json, or a folder of such files");
+  app.add_option("--adapters-cache", options.adapters_cache,
+                 "Where images of adapters are unpacked while they are loaded");
   app.add_option("--temperature", options.preset.temperature, "Used when a request has none")
       ->check(CLI::Range(0.0, 100.0));
   app.add_option("--top-p", options.preset.top_p, "Used when a request has none")
@@ -78,6 +133,12 @@ ParsedOptions parse_options(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return {std::nullopt, app.exit(error) == 0 ? 0 : 2};
   }
+  auto adapters = fixed_adapters(adapter_flags, adapters_dir);
+  if (!adapters) {
+    fmt::print(stderr, "{}\n", adapters.error().message());
+    return {std::nullopt, 2};
+  }
+  options.adapters = *std::move(adapters);
   return {options, 0};
 }
 

@@ -4,9 +4,11 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/log.h"
 #include "base/result.h"
+#include "inference/adapters/adapter_list.h"
 #include "inference/http/sampling_fields.h"
 
 namespace server {
@@ -25,6 +27,11 @@ struct Options {
   int batch_size = 512;
   std::size_t max_queue = 256;
   inference::GenerationDefaults preset;
+  std::vector<inference::AdapterEntry> adapters;
+  std::filesystem::path adapters_file;
+  std::filesystem::path adapters_auth;
+  std::filesystem::path
+      adapters_cache;  ///< Default: a folder of this process among temporary files.
   bool use_chat_template = true;
   bool check_tensors = false;
   base::LogFormat log_format = base::LogFormat::Text;

@@ -49,9 +49,11 @@ void ChatApi::chat(const base::Context& ctx, net::HttpExchange& exchange) const 
     return reply(exchange, error_response(ApiStyle::FastApi, 400,
                                           "Text generation parameter prompt required"));
   }
+  const auto model = room_.choices.choose(request.model);
+  if (!model) return reply(exchange, error_response(ApiStyle::FastApi, model.error()));
   auto prompt = make_prompt(request);
   if (!prompt) return reply(exchange, error_response(ApiStyle::FastApi, prompt.error()));
-  auto answers = submit_all(exchange, request, *prompt);
+  auto answers = submit_all(exchange, request, *prompt, model->adapters);
   if (!answers) return reply(exchange, error_response(ApiStyle::FastApi, answers.error()));
   const auto whole = collect(ctx, exchange, std::move(*answers));
   if (!whole) return reply(exchange, error_response(ApiStyle::FastApi, whole.error()));
@@ -109,13 +111,14 @@ Result<int> ChatApi::answer_tokens(const ChatRequest& request, const Prompt& pro
 }
 
 Result<std::vector<Answer>> ChatApi::submit_all(const net::HttpExchange& exchange,
-                                                const ChatRequest& request,
-                                                const Prompt& prompt) const {
+                                                const ChatRequest& request, const Prompt& prompt,
+                                                const AdapterSetPointer& adapters) const {
   const int tokens = TRY(answer_tokens(request, prompt));
   std::vector<Answer> answers;
   for (int i = 0; i < request.sequences; ++i) {
     GenerationRequest generation;
     generation.prompt = prompt.tokens;
+    generation.adapters = adapters;
     generation.sampling = resolve(request.sampling, room_.preset, api_defaults());
     generation.sampling.seed += static_cast<std::uint64_t>(i);
     if (!request.do_sample.value_or(true)) generation.sampling.temperature = 0;

@@ -25,8 +25,8 @@ class ChatApi {
   base::Result<Prompt> make_prompt(const ChatRequest& request) const;
   base::Result<int> answer_tokens(const ChatRequest& request, const Prompt& prompt) const;
   base::Result<std::vector<Answer>> submit_all(const net::HttpExchange& exchange,
-                                               const ChatRequest& request,
-                                               const Prompt& prompt) const;
+                                               const ChatRequest& request, const Prompt& prompt,
+                                               const AdapterSetPointer& adapters) const;
 
   EngineRoom room_;
 };

@@ -64,6 +64,7 @@ ChatRequest parse_chat(const json::Object& body, int vocabulary_size,
                        std::vector<FieldError>& errors) {
   FieldReader reader(body, errors);
   ChatRequest request;
+  request.model = reader.text("model").value_or("");
   request.prompt = reader.text("prompt");
   request.messages = read_messages(reader, "messages");
   request.prefix = reader.text("prefix").value_or("");

@@ -12,6 +12,7 @@ namespace inference {
 
 /// The body of `POST /chat`, KAITO's own API.
 struct ChatRequest {
+  std::string model;  ///< Which adapters answer; "": all.
   std::optional<std::string> prompt;
   std::vector<ChatMessage> messages;
   std::string prefix;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "inference/adapters/adapter_choices.h"
 #include "inference/engine/model.h"
 #include "inference/http/sampling_fields.h"
 #include "inference/scheduler/scheduler.h"
@@ -20,7 +21,7 @@ struct EngineRoom {
   Scheduler& scheduler;
   metrics::Registry& registry;
   base::Clock& clock;
-  std::string served_name;
+  const AdapterChoices& choices;
   std::string version;
   GenerationDefaults preset;
 };

@@ -41,24 +41,58 @@ OpenAiApi::OpenAiApi(EngineRoom room)
     : room_(std::move(room)), started_(unix_seconds(room_.clock)) {}
 
 void OpenAiApi::models(net::HttpExchange& exchange) const {
-  const json::Object model{{"id", room_.served_name},
-                           {"object", "model"},
-                           {"created", started_},
-                           {"owned_by", "kaito"},
-                           {"root", room_.served_name},
-                           {"parent", nullptr},
-                           {"max_model_len", room_.scheduler.context_tokens()},
-                           {"permission", json::Array{}}};
-  reply(exchange,
-        net::HttpResponse::json(
-            200, json::dump(json::Object{{"object", "list"}, {"data", json::Array{model}}})));
+  json::Array models;
+  const auto add = [&](const std::string& id, const json::Value& parent) {
+    models.push_back(json::Object{{"id", id},
+                                  {"object", "model"},
+                                  {"created", started_},
+                                  {"owned_by", "kaito"},
+                                  {"root", id},
+                                  {"parent", parent},
+                                  {"max_model_len", room_.scheduler.context_tokens()},
+                                  {"permission", json::Array{}}});
+  };
+  const auto view = room_.choices.view();
+  const std::string base = room_.choices.base_name();
+  add(room_.choices.served_name(), view->all ? json::Value(base) : json::Value(nullptr));
+  if (!view->adapters.empty()) add(base, nullptr);
+  for (const AdapterStatus& one : view->adapters)
+    if (one.state == AdapterState::Loaded) add(one.name, json::Value(base));
+  reply(exchange, net::HttpResponse::json(
+                      200, json::dump(json::Object{{"object", "list"}, {"data", models}})));
 }
 
-base::Status OpenAiApi::check_model(const std::string& name) const {
-  if (name.empty() || name == room_.served_name) return {};
-  return Error(ErrorCode::NotFound,
-               fmt::format("the model `{}` does not exist; this server has `{}`", to_utf8(name),
-                           room_.served_name));
+void OpenAiApi::adapters(net::HttpExchange& exchange) const {
+  const auto view = room_.choices.view();
+  json::Array list;
+  for (const AdapterStatus& one : view->adapters) {
+    list.push_back(json::Object{{"id", one.name},
+                                {"object", "adapter"},
+                                {"source", one.source},
+                                {"strength", one.strength},
+                                {"state", json::String(to_string(one.state))},
+                                {"message", to_utf8(one.message)},
+                                {"rank", one.rank},
+                                {"bytes", one.bytes}});
+  }
+  reply(exchange,
+        net::HttpResponse::json(200, json::dump(json::Object{{"object", "list"},
+                                                             {"revision", view->revision},
+                                                             {"error", to_utf8(view->error)},
+                                                             {"data", std::move(list)}})));
+}
+
+std::optional<AdapterChoices::Choice> OpenAiApi::choose_model(net::HttpExchange& exchange,
+                                                              const std::string& name) const {
+  auto choice = room_.choices.choose(to_utf8(name));
+  if (choice) return *std::move(choice);
+  if (choice.error().code() == ErrorCode::NotFound) {
+    reply(exchange, error_response(ApiStyle::OpenAi, 404, choice.error().message(), "model",
+                                   "model_not_found"));
+  } else {
+    reply(exchange, error_response(ApiStyle::OpenAi, choice.error()));
+  }
+  return std::nullopt;
 }
 
 void OpenAiApi::chat_completions(const base::Context& ctx, net::HttpExchange& exchange) const {
@@ -68,16 +102,16 @@ void OpenAiApi::chat_completions(const base::Context& ctx, net::HttpExchange& ex
   const ChatCompletionRequest request =
       parse_chat_completion(*body, room_.model.vocabulary_size(), errors);
   if (!errors.empty()) return reply(exchange, field_errors_response(ApiStyle::OpenAi, errors));
-  if (const auto known = check_model(request.options.model); !known)
-    return reply(exchange, error_response(ApiStyle::OpenAi, 404, known.error().message(), "model",
-                                          "model_not_found"));
+  const auto model = choose_model(exchange, request.options.model);
+  if (!model) return;
   const auto text = room_.model.render_chat(request.messages);
   if (!text)
     return reply(exchange,
                  error_response(ApiStyle::OpenAi, 400, text.error().message(), "messages"));
   if (const auto fits = check_text_size(room_, text->joined().size()); !fits)
     return reply(exchange, too_long(CompletionKind::Chat, fits.error()));
-  answer(ctx, exchange, CompletionKind::Chat, request.options, {room_.model.tokenize(*text)});
+  answer(ctx, exchange,
+         {CompletionKind::Chat, *model, request.options, {room_.model.tokenize(*text)}});
 }
 
 void OpenAiApi::completions(const base::Context& ctx, net::HttpExchange& exchange) const {
@@ -86,9 +120,8 @@ void OpenAiApi::completions(const base::Context& ctx, net::HttpExchange& exchang
   std::vector<FieldError> errors;
   CompletionRequest request = parse_completion(*body, room_.model.vocabulary_size(), errors);
   if (!errors.empty()) return reply(exchange, field_errors_response(ApiStyle::OpenAi, errors));
-  if (const auto known = check_model(request.options.model); !known)
-    return reply(exchange, error_response(ApiStyle::OpenAi, 404, known.error().message(), "model",
-                                          "model_not_found"));
+  const auto model = choose_model(exchange, request.options.model);
+  if (!model) return;
   if (!request.options.max_tokens) request.options.max_tokens = kCompletionTokens;
   Prompts prompts;
   for (auto& prompt : request.prompts) {
@@ -101,7 +134,7 @@ void OpenAiApi::completions(const base::Context& ctx, net::HttpExchange& exchang
       prompts.push_back(room_.model.tokenize(text, Model::Special::Add));
     }
   }
-  answer(ctx, exchange, CompletionKind::Text, request.options, prompts);
+  answer(ctx, exchange, {CompletionKind::Text, *model, request.options, std::move(prompts)});
 }
 
 Result<GenerationRequest> OpenAiApi::make_request(const CompletionOptions& options,
@@ -136,25 +169,26 @@ Result<GenerationRequest> OpenAiApi::make_request(const CompletionOptions& optio
 }
 
 Result<std::vector<Answer>> OpenAiApi::submit_all(const net::HttpExchange& exchange,
-                                                  const CompletionOptions& options,
-                                                  const Prompts& prompts) const {
+                                                  const Work& work) const {
   std::vector<Answer> answers;
-  for (const std::vector<TokenId>& prompt : prompts) {
-    for (int i = 0; i < options.choices; ++i) {
-      auto request = make_request(options, prompt);
+  for (const std::vector<TokenId>& prompt : work.prompts) {
+    for (int i = 0; i < work.options.choices; ++i) {
+      auto request = make_request(work.options, prompt);
       if (!request) return std::move(request).error().context("response_format");
       request->client = client_of(exchange.request());
+      request->adapters = work.model.adapters;
       // The same seed would give n times the same answer.
       request->sampling.seed += static_cast<std::uint64_t>(i);
       auto generation = TRY(room_.scheduler.submit(std::move(*request)));
-      answers.emplace_back(room_.model, std::move(generation), options.stop);
+      answers.emplace_back(room_.model, std::move(generation), work.options.stop);
     }
   }
   return answers;
 }
 
-void OpenAiApi::answer(const base::Context& ctx, net::HttpExchange& exchange, CompletionKind kind,
-                       const CompletionOptions& options, const Prompts& prompts) const {
+void OpenAiApi::answer(const base::Context& ctx, net::HttpExchange& exchange,
+                       const Work& work) const {
+  const auto& [kind, model, options, prompts] = work;
   Usage usage;
   for (const std::vector<TokenId>& prompt : prompts) {
     if (const auto fits = check_prompt_size(room_.scheduler, prompt.size()); !fits)
@@ -164,13 +198,13 @@ void OpenAiApi::answer(const base::Context& ctx, net::HttpExchange& exchange, Co
                    error_response(ApiStyle::OpenAi, 400, "the prompt is empty", "prompt"));
     usage.prompt_tokens += static_cast<int>(prompt.size());
   }
-  auto answers = submit_all(exchange, options, prompts);
+  auto answers = submit_all(exchange, work);
   if (!answers) return reply(exchange, error_response(ApiStyle::OpenAi, answers.error()));
   const AnswerHeader header{
       .kind = kind,
       .id = (kind == CompletionKind::Chat ? "chatcmpl-" : "cmpl-") + base::random_uuid(),
       .created = unix_seconds(room_.clock),
-      .model = room_.served_name,
+      .model = model.model,
       .logprobs = options.top_logprobs.has_value()};
   if (options.stream)
     return stream(ctx, exchange, header, options.stream_usage, std::move(*answers), usage);

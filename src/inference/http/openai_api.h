@@ -1,5 +1,9 @@
 #pragma once
 
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "base/context.h"
 #include "inference/http/engine_room.h"
 #include "inference/http/openai_json.h"
@@ -14,6 +18,8 @@ class OpenAiApi {
   explicit OpenAiApi(EngineRoom room);
 
   void models(net::HttpExchange& exchange) const;
+  /// What became of each adapter.
+  void adapters(net::HttpExchange& exchange) const;
   void chat_completions(const base::Context& ctx, net::HttpExchange& exchange) const;
   void completions(const base::Context& ctx, net::HttpExchange& exchange) const;
   /// vLLM's helpers.
@@ -23,12 +29,19 @@ class OpenAiApi {
  private:
   using Prompts = std::vector<std::vector<TokenId>>;
 
-  base::Status check_model(const std::string& name) const;
-  void answer(const base::Context& ctx, net::HttpExchange& exchange, CompletionKind kind,
-              const CompletionOptions& options, const Prompts& prompts) const;
+  /// Answers the exchange when there is no such model.
+  std::optional<AdapterChoices::Choice> choose_model(net::HttpExchange& exchange,
+                                                     const std::string& name) const;
+  /// A request that was understood.
+  struct Work {
+    CompletionKind kind;
+    AdapterChoices::Choice model;
+    const CompletionOptions& options;
+    Prompts prompts;
+  };
+  void answer(const base::Context& ctx, net::HttpExchange& exchange, const Work& work) const;
   base::Result<std::vector<Answer>> submit_all(const net::HttpExchange& exchange,
-                                               const CompletionOptions& options,
-                                               const Prompts& prompts) const;
+                                               const Work& work) const;
   base::Result<GenerationRequest> make_request(const CompletionOptions& options,
                                                const std::vector<TokenId>& prompt) const;
   void stream(const base::Context& ctx, net::HttpExchange& exchange, const AnswerHeader& header,

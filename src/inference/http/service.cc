@@ -22,9 +22,17 @@ void reply_json(net::HttpExchange& exchange, int status, const json::Object& bod
   (void)exchange.respond(net::HttpResponse::json(status, json::dump(body)));
 }
 
-void health(const ChatApi&, const OpenAiApi&, const EngineRoom&, const base::Context&,
+void health(const ChatApi&, const OpenAiApi&, const EngineRoom& room, const base::Context&,
             net::HttpExchange& exchange) {
-  reply_json(exchange, 200, {{"status", "Healthy"}});
+  const auto view = room.choices.view();
+  json::Object body{{"status", view->settled ? "Healthy" : "Loading"}};
+  if (!view->adapters.empty()) {
+    json::Object states;
+    for (const AdapterStatus& one : view->adapters)
+      states.emplace(one.name, json::String(to_string(one.state)));
+    body.emplace("adapters", std::move(states));
+  }
+  reply_json(exchange, view->settled ? 200 : 503, body);
 }
 
 void metrics_text(const ChatApi&, const OpenAiApi&, const EngineRoom& room, const base::Context&,
@@ -55,6 +63,9 @@ constexpr std::array kRoutes{
     Route{"GET", "/v1/models",
           [](const ChatApi&, const OpenAiApi& openai, const EngineRoom&, const base::Context&,
              net::HttpExchange& exchange) { openai.models(exchange); }},
+    Route{"GET", "/v1/adapters",
+          [](const ChatApi&, const OpenAiApi& openai, const EngineRoom&, const base::Context&,
+             net::HttpExchange& exchange) { openai.adapters(exchange); }},
     Route{"POST", "/v1/chat/completions",
           [](const ChatApi&, const OpenAiApi& openai, const EngineRoom&, const base::Context& ctx,
              net::HttpExchange& exchange) { openai.chat_completions(ctx, exchange); }},

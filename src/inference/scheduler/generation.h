@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/queue.h"
+#include "inference/engine/adapter.h"
 #include "inference/engine/types.h"
 #include "inference/sampling/sampler.h"
 
@@ -26,6 +27,7 @@ struct GenerationRequest {
   bool ignore_end = false;          ///< Go on after an end token.
   /// Tokens handed over at once: 1 for streams; more when nobody reads in between.
   int chunk_tokens = 1;
+  AdapterSetPointer adapters;  ///< None: the base model alone.
   /// Requests of one client wait behind each other, not in front of other clients'.
   std::string client;
 };

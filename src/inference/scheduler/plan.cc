@@ -14,7 +14,8 @@ std::vector<BatchPart> plan_batch(std::span<const SlotDemand> demands, const Pla
     --room;
     --outputs;
   }
-  if (!parts.empty()) room = std::min(room, limits.prompt_tokens_beside_answers);
+  if (!parts.empty() || limits.answers_elsewhere)
+    room = std::min(room, limits.prompt_tokens_beside_answers);
   for (const SlotDemand& demand : demands) {
     if (demand.answering && demand.pending == 1) continue;
     int tokens = std::min(demand.pending, room);
@@ -27,6 +28,22 @@ std::vector<BatchPart> plan_batch(std::span<const SlotDemand> demands, const Pla
     if (last) --outputs;
   }
   return parts;
+}
+
+std::uint64_t AdapterTurns::choose(std::span<const SlotDemand> demands, base::SteadyTime now) {
+  const auto wanted = [&](std::uint64_t adapters) {
+    return std::any_of(demands.begin(), demands.end(),
+                       [&](const SlotDemand& one) { return one.adapters == adapters; });
+  };
+  if (served_.contains(current_) && wanted(current_) && now - since_ < turn_) return current_;
+  std::erase_if(served_, [&](const auto& entry) { return !wanted(entry.first); });
+  std::uint64_t next = demands.front().adapters;
+  for (const SlotDemand& one : demands)
+    if (served_[one.adapters] < served_[next]) next = one.adapters;
+  served_[next] = ++choices_;
+  current_ = next;
+  since_ = now;
+  return next;
 }
 
 int common_prefix(std::span<const TokenId> a, std::span<const TokenId> b) {
@@ -42,7 +59,7 @@ std::optional<Placement> place_prompt(std::span<const TokenId> prompt,
   int oldest = -1;
   for (int i = 0; i < static_cast<int>(slots.size()); ++i) {
     const SlotCache& slot = slots[static_cast<std::size_t>(i)];
-    const int prefix = std::min(common_prefix(slot.tokens, prompt), most);
+    const int prefix = slot.same_adapters ? std::min(common_prefix(slot.tokens, prompt), most) : 0;
     const bool idle_is_better = prefix == shared && source >= 0 && slot.idle &&
                                 !slots[static_cast<std::size_t>(source)].idle;
     if (prefix > shared || (idle_is_better && prefix > 0)) {

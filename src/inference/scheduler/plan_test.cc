@@ -130,5 +130,40 @@ TEST(FairQueue, RemovesFromTheMiddle) {
   EXPECT_EQ(queue.size(), 0U);
 }
 
+TEST(Plan, PromptsGiveWayToAnswersWithOtherAdapters) {
+  const std::vector<SlotDemand> demands{{.slot = 0, .pending = 100, .answering = false}};
+  EXPECT_EQ(plan_batch(demands, {.answers_elsewhere = true}),
+            (std::vector<BatchPart>{{0, 64, false}}));
+}
+
+TEST(AdapterTurns, KeepsATurnAndThenServesWhoWaitedLongest) {
+  using std::chrono::milliseconds;
+  AdapterTurns turns(milliseconds(50));
+  const base::SteadyTime start{};
+  const std::vector<SlotDemand> three{{.slot = 0, .adapters = 7},
+                                      {.slot = 1, .adapters = 0},
+                                      {.slot = 2, .adapters = 9},
+                                      {.slot = 3, .adapters = 7}};
+  EXPECT_EQ(turns.choose(three, start), 7U);
+  EXPECT_EQ(turns.choose(three, start + milliseconds(49)), 7U);
+  EXPECT_EQ(turns.choose(three, start + milliseconds(50)), 0U);
+  EXPECT_EQ(turns.choose(three, start + milliseconds(100)), 9U);
+  EXPECT_EQ(turns.choose(three, start + milliseconds(150)), 7U);
+  const std::vector<SlotDemand> others(three.begin() + 1, three.begin() + 3);
+  EXPECT_EQ(turns.choose(others, start + milliseconds(151)), 0U) << "nobody wants 7 any more";
+  const std::vector<SlotDemand> one{{.slot = 0, .adapters = 9}};
+  EXPECT_EQ(turns.choose(one, start + milliseconds(152)), 9U);
+  EXPECT_EQ(turns.choose(one, start + milliseconds(900)), 9U);
+}
+
+TEST(PlacePrompt, SharesNothingBetweenAdapters) {
+  const std::vector<TokenId> prompt{1, 2, 3, 4};
+  const std::vector<TokenId> same{1, 2, 3, 9};
+  const std::vector<SlotCache> slots{
+      {.tokens = same, .idle = true, .last_used = 1, .same_adapters = false},
+      {.tokens = {}, .idle = true}};
+  EXPECT_EQ(place_prompt(prompt, slots), (Placement{1, 1, 0}));
+}
+
 }  // namespace
 }  // namespace inference

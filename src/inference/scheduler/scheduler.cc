@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <utility>
 
 #include "base/assert.h"
 
@@ -22,6 +23,8 @@ constexpr std::chrono::milliseconds kIdleWait{500};
 constexpr std::size_t kAnswerReserve = 32;
 /// What a client is told to wait when the queue is full.
 constexpr std::chrono::seconds kRetryAfter{2};
+/// How often somebody who waits for an errand looks whether it still makes sense.
+constexpr std::chrono::milliseconds kErrandCheck{100};
 
 double seconds_between(SteadyTime from, SteadyTime to) {
   return std::chrono::duration<double>(to - from).count();
@@ -46,19 +49,36 @@ struct Scheduler::Job {
 
 struct Scheduler::Slot {
   SequenceId sequence = 0;
-  std::unique_ptr<Job> job;       ///< None: idle.
-  std::vector<TokenId> computed;  ///< Tokens in the cache.
+  std::unique_ptr<Job> job;         ///< None: idle.
+  std::vector<TokenId> computed;    ///< Tokens in the cache.
+  std::uint64_t computed_with = 0;  ///< The adapters of those.
   std::uint64_t last_used = 0;
+};
+
+struct Scheduler::Errand {
+  enum class State { Waiting, Running, Done, Abandoned };
+  explicit Errand(Task what) : task(std::move(what)) {}
+  Task task;
+  base::Guarded<State> state{State::Waiting};
+  base::Status result;
+  base::Queue<bool> done{1};
+
+  /// True when the state was `from`, and then is `to`.
+  bool change(State from, State to) {
+    return state.with([&](State& now) { return now == from ? (now = to, true) : false; });
+  }
 };
 
 Scheduler::Scheduler(Options options, Deps deps)
     : options_(options),
       deps_(std::move(deps)),
       tuner_(options.tune_threads ? deps_.decoder.options().threads : 1),
+      turns_(options.adapters_turn),
       waiting_(options.max_queue) {
   ASSERT(deps_.decoder.options().cache_tokens >= options_.context_tokens);
   for (int i = 0; i < deps_.decoder.options().sequences; ++i)
-    slots_.push_back(Slot{.sequence = i, .job = nullptr, .computed = {}, .last_used = 0});
+    slots_.push_back(
+        Slot{.sequence = i, .job = nullptr, .computed = {}, .computed_with = 0, .last_used = 0});
 }
 
 Scheduler::~Scheduler() {
@@ -73,6 +93,11 @@ Scheduler::~Scheduler() {
                     [&](std::unique_ptr<Job> job) { report(*job, FinishReason::Cancelled); });
   });
   for (const auto& job : put_back_) report(*job, FinishReason::Cancelled);
+  for (const auto& errand : errands_.with([](auto& all) { return std::exchange(all, {}); })) {
+    if (!errand->change(Errand::State::Waiting, Errand::State::Running)) continue;
+    errand->result = Error(ErrorCode::Cancelled, "the scheduler has stopped");
+    (void)errand->done.try_push(true);
+  }
 }
 
 Scheduler::Slot& Scheduler::slot(int index) { return slots_[static_cast<std::size_t>(index)]; }
@@ -128,7 +153,28 @@ void Scheduler::run(const std::stop_token& stop) {
   }
 }
 
+base::Status Scheduler::run_between_batches(const base::Context& ctx, Task task) {
+  const auto errand = std::make_shared<Errand>(std::move(task));
+  errands_.with([&](auto& all) { all.push_back(errand); });
+  (void)wake_.try_push(true);
+  while (!errand->done.pop_for({}, kErrandCheck)) {
+    // Once it runs it is waited for: it may use what the caller holds.
+    if (ctx.done() && errand->change(Errand::State::Waiting, Errand::State::Abandoned))
+      return ctx.check();
+  }
+  return errand->result;
+}
+
+void Scheduler::run_errands() {
+  for (const auto& errand : errands_.with([](auto& all) { return std::exchange(all, {}); })) {
+    if (!errand->change(Errand::State::Waiting, Errand::State::Running)) continue;
+    errand->result = errand->task(deps_.decoder);
+    (void)errand->done.try_push(true);
+  }
+}
+
 bool Scheduler::step() {
+  run_errands();
   drop_cancelled();
   admit();
   update_gauges();
@@ -182,7 +228,9 @@ void Scheduler::admit() {
       return;
     }
     std::vector<SlotCache> caches;
-    for (const Slot& one : slots_) caches.push_back({one.computed, !one.job, one.last_used});
+    const std::uint64_t adapters = id_of(job->request.adapters);
+    for (const Slot& one : slots_)
+      caches.push_back({one.computed, !one.job, one.last_used, one.computed_with == adapters});
     const auto placement = place_prompt(job->tokens, caches);
     ASSERT(placement.has_value());
     begin(std::move(job), *placement);
@@ -198,6 +246,7 @@ void Scheduler::begin(std::unique_ptr<Job> job, const Placement& placement) {
     deps_.decoder.share_prefix(slot(placement.source).sequence, target.sequence,
                                placement.shared_tokens);
   }
+  target.computed_with = id_of(job->request.adapters);
   target.computed.assign(job->tokens.begin(), job->tokens.begin() + placement.shared_tokens);
   target.last_used = ++uses_;
   const SteadyTime now = deps_.clock.steady();
@@ -212,7 +261,7 @@ void Scheduler::begin(std::unique_ptr<Job> job, const Placement& placement) {
   target.job = std::move(job);
 }
 
-std::vector<BatchPart> Scheduler::plan() const {
+std::vector<BatchPart> Scheduler::plan() {
   std::vector<const Slot*> running;
   for (const Slot& one : slots_)
     if (one.job) running.push_back(&one);
@@ -222,12 +271,21 @@ std::vector<BatchPart> Scheduler::plan() const {
   for (const Slot* one : running) {
     demands.push_back({.slot = one->sequence,
                        .pending = static_cast<int>(one->job->tokens.size() - one->computed.size()),
-                       .answering = one->job->generated > 0});
+                       .answering = one->job->generated > 0,
+                       .adapters = one->computed_with});
   }
-  return plan_batch(demands,
-                    {.batch_tokens = deps_.decoder.options().batch_tokens,
-                     .outputs = deps_.decoder.options().outputs,
-                     .prompt_tokens_beside_answers = options_.prompt_tokens_beside_answers});
+  if (demands.empty()) return {};
+  const std::uint64_t turn = turns_.choose(demands, deps_.clock.steady());
+  bool answers_elsewhere = false;
+  std::erase_if(demands, [&](const SlotDemand& one) {
+    if (one.adapters == turn) return false;
+    answers_elsewhere = answers_elsewhere || one.answering;
+    return true;
+  });
+  return plan_batch(demands, {.batch_tokens = deps_.decoder.options().batch_tokens,
+                              .outputs = deps_.decoder.options().outputs,
+                              .prompt_tokens_beside_answers = options_.prompt_tokens_beside_answers,
+                              .answers_elsewhere = answers_elsewhere});
 }
 
 void Scheduler::fill_batch(const std::vector<BatchPart>& parts) {
@@ -245,6 +303,9 @@ void Scheduler::fill_batch(const std::vector<BatchPart>& parts) {
 
 bool Scheduler::decode(const std::vector<BatchPart>& parts) {
   const int tokens = deps_.decoder.batch_size();
+  const AdapterSetPointer& adapters = slot(parts.front().slot).job->request.adapters;
+  const bool changed = std::exchange(computing_with_, id_of(adapters)) != id_of(adapters);
+  deps_.decoder.use_adapters(adapters);
   if (options_.tune_threads) deps_.decoder.set_threads(tuner_.threads(tokens));
   const SteadyTime before = deps_.clock.steady();
   const auto outcome = deps_.decoder.decode();
@@ -259,7 +320,8 @@ bool Scheduler::decode(const std::vector<BatchPart>& parts) {
     return false;
   }
   const SteadyTime after = deps_.clock.steady();
-  tuner_.record(tokens, after - before, after);
+  // The first batch with other adapters takes longer whatever the number of threads.
+  if (!changed) tuner_.record(tokens, after - before, after);
   deps_.metrics.iteration_tokens.observe(tokens);
   return true;
 }

@@ -3,13 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "base/file.h"
-#include "base/random.h"
 #include "inference/engine/grammar.h"
+#include "inference/test_support.h"
 #include "inference/text/text_assembler.h"
 #include "json/value.h"
 
@@ -18,87 +17,6 @@ namespace {
 
 using testing::HasSubstr;
 namespace fs = std::filesystem;
-
-/// A model with random weights, written once for all tests of the program.
-class TinyModels : public testing::Environment {
- public:
-  void SetUp() override {
-    folder_ = fs::temp_directory_path() / ("kaito-inference-test-" + base::random_name_suffix(8));
-    fs::create_directories(folder_);
-    for (const std::string family : {"phi3", "llama"}) {
-      const std::string command = "python3 " KAITO_SOURCE_DIR
-                                  "/tests/support/make_tiny_gguf.py --context 512 --family " +
-                                  family + " --out " + file(family);
-      ASSERT_EQ(std::system(command.c_str()), 0);
-    }
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-  static std::string file(const std::string& name) { return (folder_ / (name + ".gguf")).string(); }
-
- private:
-  static inline fs::path folder_;
-};
-const auto* const kTinyModels = testing::AddGlobalTestEnvironment(new TinyModels);
-
-base::Result<std::unique_ptr<Model>> load(const std::string& path) {
-  return Model::load({}, {.path = path});
-}
-
-/// A scheduler that the test steps, without a thread.
-struct Bench {
-  explicit Bench(const std::string& family, int cache_tokens = 512, int slots = 4,
-                 int context_tokens = 256, std::size_t max_queue = 8)
-      : model(*load(TinyModels::file(family))),
-        decoder(*Decoder::create(*model, {.cache_tokens = cache_tokens,
-                                          .sequences = slots,
-                                          .batch_tokens = 64,
-                                          .outputs = slots,
-                                          .threads = 1})),
-        metrics(registry, "tiny"),
-        scheduler(
-            {.context_tokens = context_tokens,
-             .max_queue = max_queue,
-             .prompt_tokens_beside_answers = 16},
-            {.model = *model, .decoder = *decoder, .metrics = metrics, .clock = clock, .log = {}}) {
-  }
-
-  GenerationRequest greedy(std::string_view prompt, int tokens) const {
-    GenerationRequest request;
-    request.prompt = model->tokenize(prompt, Model::Special::Add);
-    request.sampling.temperature = 0;
-    request.max_new_tokens = tokens;
-    request.ignore_end = true;
-    return request;
-  }
-  void run() {
-    for (int i = 0; i < 10'000 && scheduler.step(); ++i) {
-    }
-  }
-  struct Outcome {
-    std::vector<TokenId> tokens;
-    std::optional<GenerationSummary> summary;
-  };
-  static Outcome read(Generation& generation) {
-    Outcome outcome;
-    while (auto chunk = generation.next({}, std::chrono::nanoseconds(0))) {
-      for (const Choice& choice : chunk->tokens) outcome.tokens.push_back(choice.token);
-      if (chunk->finished) outcome.summary = chunk->finished;
-    }
-    return outcome;
-  }
-  Outcome answer(GenerationRequest request) {
-    auto generation = scheduler.submit(std::move(request));
-    run();
-    return read(**generation);
-  }
-
-  base::RealClock clock;
-  metrics::Registry registry;
-  std::unique_ptr<Model> model;
-  std::unique_ptr<Decoder> decoder;
-  ServingMetrics metrics;
-  Scheduler scheduler;
-};
 
 TEST(Scheduler, OneAnswer) {
   Bench bench("llama");
