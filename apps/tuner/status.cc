@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstdio>
 
 namespace tuner {
@@ -14,24 +13,10 @@ using tuning::Progress;
 
 constexpr std::chrono::milliseconds kTextInterval{200};
 constexpr std::chrono::milliseconds kJsonInterval{2000};
-constexpr std::array kPhases = {Phase::Fetching, Phase::Preparing, Phase::Loading, Phase::Training,
-                                Phase::Writing,  Phase::Completed, Phase::Failed};
 
 }  // namespace
 
-Status::Status(const Options& options)
-    : style_(options.progress),
-      step_(registry_.gauge("kaito_tuner_step", "Optimizer steps done.")),
-      total_steps_(registry_.gauge("kaito_tuner_steps", "Optimizer steps of the whole run.")),
-      epoch_(registry_.gauge("kaito_tuner_epoch", "Passes over the data done.")),
-      loss_(registry_.gauge("kaito_tuner_loss", "Loss of the last step.")),
-      evaluation_loss_(
-          registry_.gauge("kaito_tuner_evaluation_loss", "Loss on the rows kept apart.")),
-      gradient_norm_(registry_.gauge("kaito_tuner_gradient_norm", "Of the last step, unclipped.")),
-      learning_rate_(registry_.gauge("kaito_tuner_learning_rate", "Of the last step.")),
-      tokens_(registry_.gauge("kaito_tuner_tokens", "Tokens trained on since the start.")),
-      speed_(registry_.gauge("kaito_tuner_tokens_per_second", "Speed of training.")),
-      seconds_left_(registry_.gauge("kaito_tuner_remaining_seconds", "Expected until the end.")) {}
+Status::Status(const Options& options) : style_(options.progress), metrics_(registry_) {}
 
 Status::~Status() {
   if (line_open_) fmt::print(stderr, "\n");
@@ -69,22 +54,7 @@ void Status::update(const Progress& progress) {
     now = progress;
     return changed;
   });
-  for (const Phase phase : kPhases) {
-    registry_
-        .gauge("kaito_tuner_phase", "1 for what the tuner is doing.",
-               {{"phase", std::string(tuning::name_of(phase))}})
-        .set(phase == progress.phase ? 1 : 0);
-  }
-  step_.set(static_cast<double>(progress.step));
-  total_steps_.set(static_cast<double>(progress.total_steps));
-  epoch_.set(progress.epoch);
-  loss_.set(progress.loss);
-  if (progress.evaluation_loss) evaluation_loss_.set(*progress.evaluation_loss);
-  gradient_norm_.set(progress.gradient_norm);
-  learning_rate_.set(progress.learning_rate);
-  tokens_.set(static_cast<double>(progress.tokens));
-  speed_.set(progress.tokens_per_second);
-  seconds_left_.set(progress.seconds_left);
+  metrics_.update(progress);
   const bool last = progress.total_steps > 0 && progress.step == progress.total_steps;
   print(progress, new_phase || last);
 }

@@ -11,6 +11,7 @@
 #include "metrics/registry.h"
 #include "net/http_server.h"
 #include "tuning/run/progress.h"
+#include "tuning/run/run_metrics.h"
 
 namespace tuner {
 
@@ -34,16 +35,7 @@ class Status {
 
   const ProgressStyle style_;
   metrics::Registry registry_;
-  metrics::Gauge step_;
-  metrics::Gauge total_steps_;
-  metrics::Gauge epoch_;
-  metrics::Gauge loss_;
-  metrics::Gauge evaluation_loss_;
-  metrics::Gauge gradient_norm_;
-  metrics::Gauge learning_rate_;
-  metrics::Gauge tokens_;
-  metrics::Gauge speed_;
-  metrics::Gauge seconds_left_;
+  tuning::RunMetrics metrics_;
   base::Guarded<tuning::Progress> progress_;
   std::chrono::steady_clock::time_point printed_{};
   bool line_open_ = false;

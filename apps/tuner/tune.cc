@@ -64,6 +64,7 @@ class Tuner {
   Result<void> plan(const base::Context& ctx);
   std::string fingerprint() const;
   bool already_completed(const base::Context& ctx) const;
+  Result<tuning::Trainer> make_trainer(const base::Context& ctx, const tuning::BaseModel& model);
   Result<void> train(const base::Context& ctx);
   Result<void> write(const tuning::BaseModel& model, const tuning::Trainer& trainer,
                      const tuning::TrainingRun::Summary& summary);
@@ -343,16 +344,8 @@ tuning::AdapterMetadata Tuner::metadata() const {
   return {.base_model_name = name};
 }
 
-Result<void> Tuner::train(const base::Context& ctx) {
-  code_ = ExitCode::Failed;
-  std::error_code error;
-  fs::create_directories(output_, error);
-  if (error) return base::system_error(fmt::format("creating {}", output_.string()), error.value());
-  // Whoever waits for this file must not take an older run's adapter.
-  fs::remove(output_ / tuning::kCompletedFile, error);
-  status_.enter(Phase::Loading);
-  const tuning::BaseModel model = TRY(tuning::BaseModel::load(
-      ctx, model_path_, tuning::to_model_options(config_.model, config_.quantization)));
+Result<tuning::Trainer> Tuner::make_trainer(const base::Context& ctx,
+                                            const tuning::BaseModel& model) {
   code_ = ExitCode::Configuration;
   const tuning::StepPlan steps =
       tuning::step_plan_of(rows_.sequences, config_.training, config_.dataset.shuffle);
@@ -368,6 +361,20 @@ Result<void> Tuner::train(const base::Context& ctx) {
                            {"modules", trainer.targets().size()},
                            {"kernels", tuning::name_of(trainer.kernels())},
                            {"threads", trainer.threads()}});
+  return trainer;
+}
+
+Result<void> Tuner::train(const base::Context& ctx) {
+  code_ = ExitCode::Failed;
+  std::error_code error;
+  fs::create_directories(output_, error);
+  if (error) return base::system_error(fmt::format("creating {}", output_.string()), error.value());
+  // Whoever waits for this file must not take an older run's adapter.
+  fs::remove(output_ / tuning::kCompletedFile, error);
+  status_.enter(Phase::Loading);
+  const tuning::BaseModel model = TRY(tuning::BaseModel::load(
+      ctx, model_path_, tuning::to_model_options(config_.model, config_.quantization)));
+  tuning::Trainer trainer = TRY(make_trainer(ctx, model));
   code_ = ExitCode::Diverged;
   tuning::TrainingRun run(
       {.trainer = trainer,

@@ -211,33 +211,8 @@ void read_rhythm(SectionReader& in, TrainingSettings& out) {
   in.integer("logging_steps", out.logging_steps, {.least = 1});
 }
 
-void read_training(SectionReader& in, TrainingSettings& out) {
-  in.text("output_dir", out.output_dir);
-  in.integer("per_device_train_batch_size", out.batch_size, {.least = 1, .most = 4096});
-  in.integer("gradient_accumulation_steps", out.accumulation_steps, {.least = 1, .most = 65536});
-  in.number("num_train_epochs", out.epochs, {.least = 0, .most = 100'000});
-  in.integer("max_steps", out.max_steps, {.least = -1});
-  read_optimizer(in, out);
-  read_loss(in, out);
-  read_rhythm(in, out);
-  in.seed("seed", out.seed);
-  if (in.raw("data_seed") != nullptr) in.seed("data_seed", out.data_seed.emplace(0));
-  in.boolean("gradient_checkpointing", out.gradient_checkpointing);
-  in.integer("max_seq_length", out.max_length, {.least = 2, .most = kMaxSequence});
-  in.integer("max_length", out.max_length, {.least = 2, .most = kMaxSequence});
-  bool packing = false;
-  Packing strategy = Packing::BestFit;
-  in.boolean("packing", packing);
-  in.choice<Packing>("packing_strategy", strategy,
-                     {{"bfd", Packing::BestFit},
-                      {"bfd_split", Packing::BestFit},
-                      {"ffd", Packing::BestFit},
-                      {"wrapped", Packing::Wrapped}});
-  if (packing) out.packing = strategy;
-  in.text("dataset_text_field", out.text_column);
-  bool half = false;
-  in.boolean("fp16", half);
-  if (half) in.note("TrainingArguments.fp16: computed in bfloat16, which needs no loss scaling");
+/// What this program leaves to others, or does not do.
+void refuse_elsewhere(SectionReader& in) {
   in.refuse_unless("push_to_hub", {"false"}, "set the workspace's tuning.output");
   in.refuse_unless("deepspeed", {}, "one process trains on this machine");
   in.refuse_unless("fsdp", {""}, "one process trains on this machine");
@@ -246,6 +221,10 @@ void read_training(SectionReader& in, TrainingSettings& out) {
   in.refuse_unless("padding_free", {"false"}, "use packing");
   in.refuse_unless("eval_packing", {"false"}, "evaluation rows are not packed");
   in.refuse_unless("group_by_length", {"false"}, "the order of rows is random; use packing");
+}
+
+/// Keys of TrainingArguments and SFTConfig that mean nothing where one process trains an adapter.
+void ignore_training_keys(SectionReader& in) {
   in.ignore({"bf16",
              "bf16_full_eval",
              "fp16_full_eval",
@@ -352,6 +331,37 @@ void read_training(SectionReader& in, TrainingSettings& out) {
              "mp_parameters",
              "split_batches",
              "dispatch_batches"});
+}
+
+void read_training(SectionReader& in, TrainingSettings& out) {
+  in.text("output_dir", out.output_dir);
+  in.integer("per_device_train_batch_size", out.batch_size, {.least = 1, .most = 4096});
+  in.integer("gradient_accumulation_steps", out.accumulation_steps, {.least = 1, .most = 65536});
+  in.number("num_train_epochs", out.epochs, {.least = 0, .most = 100'000});
+  in.integer("max_steps", out.max_steps, {.least = -1});
+  read_optimizer(in, out);
+  read_loss(in, out);
+  read_rhythm(in, out);
+  in.seed("seed", out.seed);
+  if (in.raw("data_seed") != nullptr) in.seed("data_seed", out.data_seed.emplace(0));
+  in.boolean("gradient_checkpointing", out.gradient_checkpointing);
+  in.integer("max_seq_length", out.max_length, {.least = 2, .most = kMaxSequence});
+  in.integer("max_length", out.max_length, {.least = 2, .most = kMaxSequence});
+  bool packing = false;
+  Packing strategy = Packing::BestFit;
+  in.boolean("packing", packing);
+  in.choice<Packing>("packing_strategy", strategy,
+                     {{"bfd", Packing::BestFit},
+                      {"bfd_split", Packing::BestFit},
+                      {"ffd", Packing::BestFit},
+                      {"wrapped", Packing::Wrapped}});
+  if (packing) out.packing = strategy;
+  in.text("dataset_text_field", out.text_column);
+  bool half = false;
+  in.boolean("fp16", half);
+  if (half) in.note("TrainingArguments.fp16: computed in bfloat16, which needs no loss scaling");
+  refuse_elsewhere(in);
+  ignore_training_keys(in);
 }
 
 void read_dataset(SectionReader& in, DatasetSettings& out) {
