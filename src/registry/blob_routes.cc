@@ -84,6 +84,13 @@ std::optional<net::HttpResponse> misplaced(const net::HttpRequestHead& request, 
   return upload_response(416, route, upload);
 }
 
+/// Answers only when the upload is free again: clients send the next request on seeing the answer.
+Status respond_and_release(net::HttpExchange& exchange, net::HttpResponse response,
+                           UploadStore::Lease& upload) {
+  upload.release();
+  return exchange.respond(std::move(response));
+}
+
 Status finish_upload(Service& service, const Route& route, net::HttpExchange& exchange,
                      UploadStore::Lease& upload, const Digest& digest) {
   if (Status finished = upload.finish(digest); !finished) {
@@ -181,7 +188,7 @@ Status serve_uploads(Service& service, const Route& route, net::HttpExchange& ex
     busy.headers.set("Retry-After", "5");
     return exchange.respond(std::move(busy));
   }
-  if (!digest) return exchange.respond(upload_response(202, route, *upload));
+  if (!digest) return respond_and_release(exchange, upload_response(202, route, *upload), *upload);
   if (Status received = receive(exchange, *upload); !received) {
     upload->remove();  // Nobody knows its name.
     return respond_failure(exchange, received.error(), code::kUploadInvalid);
@@ -201,7 +208,8 @@ Status serve_upload(Service& service, const Route& route, net::HttpExchange& exc
     return respond_error(exchange,
                          {404, code::kUploadUnknown, "blob upload unknown to registry", {}});
   }
-  if (method == "GET") return exchange.respond(upload_response(204, route, *upload));
+  if (method == "GET")
+    return respond_and_release(exchange, upload_response(204, route, *upload), *upload);
   if (method == "DELETE") {
     upload->remove();
     return exchange.respond(empty_response(204));
@@ -214,12 +222,16 @@ Status serve_upload(Service& service, const Route& route, net::HttpExchange& exc
     digest = *std::move(parsed);
   }
   if (auto refusal = misplaced(request, route, *upload))
-    return exchange.respond(*std::move(refusal));
-  if (Status space = check_space(service, request); !space)
+    return respond_and_release(exchange, *std::move(refusal), *upload);
+  if (Status space = check_space(service, request); !space) {
+    upload->release();
     return respond_failure(exchange, space.error(), code::kUploadInvalid);
-  if (Status received = receive(exchange, *upload); !received)
+  }
+  if (Status received = receive(exchange, *upload); !received) {
+    upload->release();
     return respond_failure(exchange, received.error(), code::kUploadInvalid);
-  if (!digest) return exchange.respond(upload_response(202, route, *upload));
+  }
+  if (!digest) return respond_and_release(exchange, upload_response(202, route, *upload), *upload);
   return finish_upload(service, route, exchange, *upload, *digest);
 }
 

@@ -130,7 +130,9 @@ void UploadStore::expire(std::chrono::seconds life) {
   }
 }
 
-UploadStore::Lease::~Lease() {
+UploadStore::Lease::~Lease() { release(); }
+
+void UploadStore::Lease::release() {
   if (upload_) store_->give_back(std::move(upload_));
 }
 

@@ -45,6 +45,8 @@ class UploadStore {
     /// Makes the blob of it. Errors: `digest_mismatch`; either way the upload is gone.
     base::Status finish(const oci::Digest& digest);
     void remove();
+    /// Gives it back now: whoever reads the answer may come with the next request at once.
+    void release();
 
    private:
     UploadStore* store_;

@@ -43,11 +43,10 @@ bool have(const std::string& tool) {
   return std::system(("command -v " + tool + " >/dev/null").c_str()) == 0;
 }
 
-/// Runs a shell command; its output is shown when it fails.
+/// Runs a shell command; a failure shows what the command said.
 void run(const std::string& command) {
-  EXPECT_EQ(std::system((command + " >command.log 2>&1 || { cat command.log; exit 1; }").c_str()),
-            0)
-      << command;
+  const int status = std::system(("( " + command + " ) >command.log 2>&1").c_str());
+  EXPECT_EQ(status, 0) << command << "\n" << base::read_file("command.log").value_or("");
 }
 
 std::string sample_bytes(std::size_t count) {
