@@ -7,6 +7,7 @@ Needs Python 3.8 and openssl only; network on loopback only.
 """
 
 import argparse
+import ctypes
 import http.server
 import json
 import os
@@ -270,6 +271,49 @@ class Faults(Fixture):
         self.expect(3, "--duckdb-library", extra=["--duckdb-library", "/nowhere/libduckdb.so"])
 
 
+class Parquet(Fixture):
+    """With DuckDB's library, which third_party/duckdb/fetch gets; it also writes the files."""
+
+    def setUp(self):
+        super().setUp()
+        (self.data / "rows.jsonl").unlink()
+        cache = os.environ.get("KAITO_CACHE_DIR") or os.path.join(
+            os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "kaito-cpp")
+        self.library = os.path.join(cache, "duckdb-1.4.4-r.4", "libduckdb.so")
+        if not os.path.exists(self.library):
+            self.skipTest("run third_party/duckdb/fetch first")
+
+    def write(self, select):
+        duckdb = ctypes.CDLL(self.library)
+        database, connection = ctypes.c_void_p(), ctypes.c_void_p()
+        self.assertEqual(duckdb.duckdb_open(None, ctypes.byref(database)), 0)
+        self.assertEqual(duckdb.duckdb_connect(database, ctypes.byref(connection)), 0)
+        query = f"COPY ({select}) TO '{self.data}/train.parquet' (FORMAT parquet, COMPRESSION zstd)"
+        self.assertEqual(duckdb.duckdb_query(connection, query.encode(), None), 0, query)
+        duckdb.duckdb_disconnect(ctypes.byref(connection))
+        duckdb.duckdb_close(ctypes.byref(database))
+
+    def test_trains_on_conversations_as_the_guides_set_has_them(self):
+        self.write("SELECT [{'role': 'user', 'content': 'river ' || i}, {'role': 'assistant', 'content': 'stone'}] "
+                   "AS messages FROM range(3000) t(i)")
+        self.write_config(text=CONFIG.replace("num_train_epochs: EPOCHS", "max_steps: 5"))
+        self.expect(0, "rows=3000", extra=["--duckdb-library", self.library])
+
+    def test_names_the_row_that_is_bad(self):
+        self.write("SELECT [{'role': 'user', 'content': CASE WHEN i = 2500 THEN NULL ELSE 'x' END}] AS messages "
+                   "FROM range(3000) t(i)")
+        self.expect(3, "train.parquet: row 2501, column messages[0].content: missing or null",
+                    extra=["--duckdb-library", self.library])
+
+    def test_says_when_the_file_is_damaged(self):
+        self.write("SELECT 'river ' || i AS text FROM range(3000) t(i)")
+        file = self.data / "train.parquet"
+        content = bytearray(file.read_bytes())
+        content[100:400] = bytes(300)
+        file.write_bytes(bytes(content))
+        self.expect(3, "train.parquet: ", extra=["--duckdb-library", self.library])
+
+
 class Answers(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path.startswith("/page"):
@@ -380,4 +424,7 @@ if __name__ == "__main__":
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
     TUNER = str(pathlib.Path(arguments.tuner).resolve())
-    unittest.main(argv=[sys.argv[0], *arguments.names], verbosity=1)
+    outcome = unittest.main(argv=[sys.argv[0], *arguments.names], verbosity=1, exit=False).result
+    bad = len(outcome.failures) + len(outcome.errors)
+    print(f"{outcome.testsRun - bad - len(outcome.skipped)} passed, {bad} failed")
+    sys.exit(bad != 0)
