@@ -149,6 +149,14 @@ class Server final : public Registry {
 
  private:
   void serve(net::HttpExchange& exchange) {
+    const auto& htpasswd = service_->htpasswd;
+    if (htpasswd && !htpasswd->allows(exchange.request().headers.get_or("authorization", ""))) {
+      net::HttpResponse refusal =
+          to_response({401, "UNAUTHORIZED", "user and password are needed", {}});
+      refusal.headers.set("WWW-Authenticate", "Basic realm=\"kaito\"");
+      (void)exchange.respond(std::move(refusal));
+      return;
+    }
     const Route route = parse_route(exchange.request().target.path);
     const Status served =
         names_nothing(route)
@@ -199,7 +207,9 @@ base::Result<std::unique_ptr<Registry>> Registry::create(Options options) {
   base::UniqueFd lock = TRY(lock_folder(options.root));
   auto layout = TRY(oci::Layout::open_or_create(options.root));
   std::unique_ptr<Service> service(
-      new Service{std::move(options), std::move(layout), nullptr, nullptr});
+      new Service{std::move(options), std::move(layout), nullptr, nullptr, nullptr});
+  if (!service->options.htpasswd.empty())
+    service->htpasswd = TRY(Htpasswd::parse(service->options.htpasswd));
   service->index = TRY(ManifestIndex::load(service->layout, service->options.log));
   service->uploads = TRY(UploadStore::create(service->layout));
   auto server = std::make_unique<Server>(std::move(service), std::move(lock));

@@ -17,8 +17,9 @@ namespace registry {
 /// over an image layout folder that other tools read: tags are entries of index.json whose
 /// `org.opencontainers.image.ref.name` is `repository:tag`. Blobs are shared by all repositories.
 ///
-/// Everything that was answered with success survives `kill -9`. There is no access control: serve
-/// it on loopback only. Destruction stops the server and its threads.
+/// Everything that was answered with success survives `kill -9`. Without
+/// htpasswd there is no access control: serve it on loopback only. Destruction stops the server and
+/// its threads.
 class Registry {
  public:
   struct Options {
@@ -26,6 +27,8 @@ class Registry {
     std::string address = "127.0.0.1";
     std::uint16_t port = 0;
     base::Logger log;
+    /// Lines of `htpasswd -B`; every request then needs user and password. Empty lets everybody in.
+    std::string htpasswd;
     std::chrono::seconds orphan_life = kOrphanLife;
     std::chrono::seconds upload_life = kUploadLife;
     /// Free bytes below a path; tests make disks small with it. Empty asks the system.

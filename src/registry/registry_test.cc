@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "oci/layout.h"
 #include "oci/limits.h"
+#include "registry/htpasswd.h"
 #include "registry/route.h"
 #include "registry/test_support.h"
 
@@ -326,6 +328,44 @@ TEST_F(RegistryApi, OneFolderHasOneRegistry) {
   const auto second = Registry::create(std::move(options));
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code(), base::ErrorCode::AlreadyExists);
+}
+
+TEST(Htpasswd, TakesRightPasswordsOnly) {
+  // bcrypt of "secret".
+  const auto users = Htpasswd::parse(
+      "# users\nuser:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\r\n");
+  ASSERT_TRUE(users) << users.error().message();
+  const auto basic = [](const std::string& text) { return "Basic " + base::to_base64(text); };
+  for (int i = 0; i < 2; ++i)
+    EXPECT_TRUE((*users)->allows(basic("user:secret"))) << "also when cached";
+  for (const std::string& wrong :
+       {basic("user:Secret"), basic("user:"), basic("other:secret"), basic("user"),
+        basic(":secret"), basic(std::string("user:secret\0", 12)), std::string("Basic ???"),
+        std::string("Bearer x"), std::string()})
+    EXPECT_FALSE((*users)->allows(wrong)) << wrong;
+  for (const char* bad : {"user", ":$2y$05$x", "user:{SHA}abc", "user:plain"})
+    EXPECT_FALSE(Htpasswd::parse(bad)) << bad;
+}
+
+TEST(Htpasswd, GuardsEveryRoute) {
+  const TempDir dir;
+  Registry::Options options;
+  options.root = dir.path();
+  options.htpasswd = "user:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
+  const auto registry = *Registry::create(std::move(options));
+  const auto client = *net::HttpClient::create({});
+  for (const char* path : {"/v2/", "/v2/_catalog", "/v2/a/tags/list", "/v2/a/manifests/x", "/"}) {
+    net::HttpClientRequest request;
+    request.url = "http://" + registry->domain() + path;
+    auto response = client->send(base::Context(), request);
+    ASSERT_TRUE(response);
+    EXPECT_EQ(response->status, 401) << path;
+    EXPECT_EQ(response->headers.get_or("www-authenticate", ""), "Basic realm=\"kaito\"");
+    request.headers.set("Authorization", "Basic " + base::to_base64("user:secret"));
+    response = client->send(base::Context(), request);
+    ASSERT_TRUE(response);
+    EXPECT_NE(response->status, 401) << path;
+  }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "net/http_server.h"
 #include "oci/layout.h"
+#include "registry/htpasswd.h"
 #include "registry/manifest_index.h"
 #include "registry/registry.h"
 #include "registry/route.h"
@@ -18,6 +19,7 @@ struct Service {
   oci::Layout layout;
   std::unique_ptr<ManifestIndex> index;
   std::unique_ptr<UploadStore> uploads;
+  std::unique_ptr<Htpasswd> htpasswd;  ///< Null lets everybody in.
 
   /// Keeps an unused blob from being collected while its manifest is on the way. Errors: NotFound.
   base::Status touch(const oci::Digest& digest) const;

@@ -51,7 +51,7 @@ TEST(UploadRoutes, AnUploadIsFreeWhenItsAnswerIsSent) {
   Registry::Options options;
   options.root = dir.path();
   options.available_bytes = [](const auto&) -> base::Result<std::uint64_t> { return 1ULL << 40; };
-  Service service{options, *oci::Layout::open_or_create(dir.path()), nullptr, nullptr};
+  Service service{options, *oci::Layout::open_or_create(dir.path()), nullptr, nullptr, nullptr};
   service.index = *ManifestIndex::load(service.layout, {});
   service.uploads = *UploadStore::create(service.layout);
 
