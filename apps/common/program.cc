@@ -62,7 +62,7 @@ base::Result<std::unique_ptr<net::HttpServer>> serve_health(const std::string& a
     return base::Error(base::ErrorCode::Invalid, fmt::format("--health-probe-bind-address: '{}' is not ADDRESS:PORT", address));
   }
   options.max_connections = 16;
-  return net::HttpServer::create(options, [ready](const base::Context&, net::HttpExchange& exchange) {
+  return net::HttpServer::create(options, [ready = std::move(ready)](const base::Context&, net::HttpExchange& exchange) {
     const std::string& path = exchange.request().target.path;
     const bool known = path == "/healthz" || path == "/readyz";
     const bool good = path == "/healthz" || ready->load();

@@ -64,7 +64,7 @@ std::string name_from_file(const std::filesystem::path& file) {
 Result<oci::Reference> import_reference(const Session& session, const ImportOptions& options) {
   std::string name = options.name.empty() ? name_from_file(options.file) : options.name;
   std::string tag = options.tag.empty() ? "latest" : options.tag;
-  if (const model::Preset* preset = model::find_preset(name)) {
+  if (const auto preset = model::resolve_preset(name)) {
     name = preset->name;
     if (options.tag.empty()) tag = preset->tag;
   }

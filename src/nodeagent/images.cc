@@ -37,7 +37,8 @@ std::string ImageMap::explain_unknown(std::string_view reference) const {
 base::Result<std::vector<std::string>> resolve_command(const LocalImage& image,
                                                        std::vector<std::string> command,
                                                        const std::vector<std::string>& args) {
-  std::vector<std::string> argv = command.empty() ? image.default_command : std::move(command);
+  std::vector<std::string> argv = std::move(command);
+  if (argv.empty()) argv = image.default_command;
   argv.insert(argv.end(), args.begin(), args.end());
   if (argv.empty()) {
     return base::Error(

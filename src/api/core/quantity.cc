@@ -12,7 +12,7 @@ using base::Error;
 using base::ErrorCode;
 
 /// Wide enough for every 63-bit amount times a thousand.
-__extension__ typedef unsigned __int128 Wide;
+__extension__ typedef unsigned __int128 Wide;  // NOLINT(modernize-use-using): no place for `using`
 
 /// A suffix stands for 2^binary x 10^decimal.
 struct Suffix {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ranges>
 
 #include "apiserver/store/sqlite.h"
 
@@ -32,12 +33,12 @@ ObjectRef stamp(json::Value value, Revision revision) {
 
 /// The database side: prepared statements and the counter.
 struct Store::Writer {
-  Writer(std::unique_ptr<SqlDatabase> db, SqlStatement save_, SqlStatement erase_,
-         SqlStatement counter_)
+  Writer(std::unique_ptr<SqlDatabase> db, SqlStatement saving, SqlStatement erasing,
+         SqlStatement counting)
       : database(std::move(db)),
-        save(std::move(save_)),
-        erase(std::move(erase_)),
-        counter(std::move(counter_)) {}
+        save(std::move(saving)),
+        erase(std::move(erasing)),
+        counter(std::move(counting)) {}
 
   base::Status commit(const Change& change) {
     TRY(database->execute("BEGIN IMMEDIATE"));
@@ -155,9 +156,9 @@ std::vector<std::string> Store::resources_in(std::string_view ns) const {
 bool Store::unchanged_since(std::string_view resource, Revision since) const {
   return state_.with([&](const State& state) {
     if (since < state.compacted) return false;
-    for (auto at = state.history.rbegin(); at != state.history.rend(); ++at) {
-      if ((*at)->revision <= since) return true;
-      if ((*at)->resource == resource) return false;
+    for (const auto& change : std::views::reverse(state.history)) {
+      if (change->revision <= since) return true;
+      if (change->resource == resource) return false;
     }
     return true;
   });
@@ -196,8 +197,8 @@ base::Result<ObjectRef> Store::write(ChangeType type, std::string_view resource,
     change->resource = resource;
     change->key = key;
     change->previous = current;
-    change->object =
-        stamp(type == ChangeType::Deleted ? current->value : std::move(value), change->revision);
+    if (type == ChangeType::Deleted) value = current->value;
+    change->object = stamp(std::move(value), change->revision);
     TRY(writer.commit(*change));
     writer.revision = change->revision;
     ObjectRef written = change->object;
