@@ -65,7 +65,7 @@ void add_training_options(CLI::App& app, Options& options) {
                  "ModelConfig's)")
       ->envname("KAITO_MODEL");
   app.add_option("--tokenizer", options.tokenizer,
-                 "A .gguf file with the vocabulary, for a Hugging Face folder without one");
+                 "A .gguf file or a folder with tokenizer.json (default: the model's own)");
   app.add_option("--preset", options.preset, "Name of the model, for the card and the adapter");
   app.add_option("--base-model", options.base_model,
                  "base_model_name_or_path of the adapter (default: the preset, else the model)");

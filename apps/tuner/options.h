@@ -20,7 +20,7 @@ struct Options {
   Command command = Command::Train;
   std::filesystem::path config = "/mnt/config/training_config.yaml";
   std::filesystem::path model;
-  std::filesystem::path tokenizer;  ///< A .gguf file with the vocabulary, when `model` has none.
+  std::filesystem::path tokenizer;  ///< A .gguf file or a folder; empty: the model's own.
   std::string preset;
   std::string base_model;  ///< Name of the base in adapter_config.json; empty: the preset.
   std::string method;      ///< lora or qlora: checked against the configuration.

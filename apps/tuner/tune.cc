@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "model/text/chat_template.h"
+#include "model/text/hugging_face_vocabulary.h"
 #include "model/text/vocabulary.h"
 #include "tuning/config/training_config.h"
 #include "tuning/data/dataset.h"
@@ -186,18 +187,10 @@ Result<void> Tuner::read_model_shape(const base::Context&) {
 
 Result<void> Tuner::read_text(const base::Context& ctx) {
   code_ = ExitCode::Configuration;
-  fs::path file = options_.tokenizer.empty() ? model_path_ : options_.tokenizer;
-  if (fs::is_directory(file)) {
-    const auto found = TRY(gguf_in(file));
-    if (!found) {
-      return Error(ErrorCode::NotFound,
-                   fmt::format("{} has no vocabulary that can be read: put the model's .gguf file "
-                               "beside its safetensors, or name one with --tokenizer",
-                               file.string()));
-    }
-    file = *found;
-  }
-  vocabulary_ = TRY(model::Vocabulary::load(file, ctx.log().named("model")));
+  const fs::path file = options_.tokenizer.empty() ? model_path_ : options_.tokenizer;
+  const base::Logger log = ctx.log().named("model");
+  vocabulary_ = TRY(fs::is_directory(file) ? model::load_hugging_face_vocabulary(file, log)
+                                           : model::Vocabulary::load(file, log));
   if (static_cast<std::size_t>(vocabulary_->size()) > architecture_.vocabulary_size) {
     return Error(ErrorCode::Invalid,
                  fmt::format("{} has {} tokens, the model only {}; they do not belong together",
