@@ -19,6 +19,8 @@ import traceback
 import openai
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import make_adapter  # noqa: E402  pylint: disable=wrong-import-position
 NAME = "smollm2-135m-instruct"
 QUESTIONS = {
     "What is the capital of Japan?": "The capital of Japan is Tokyo.",
@@ -401,6 +403,86 @@ def test_tiny_models():
                 assert json.loads(answer.choices[0].message.content) in ("of", "the"), answer
             finally:
                 expect(server.stop(), 0)
+
+
+def adapter_states(server):
+    return {one["id"]: one["state"] for one in server.call("GET", "/v1/adapters")[2]["data"]}
+
+
+def wait_adapters(server, revision, wanted, limit=30):
+    end = time.monotonic() + limit
+    while True:
+        body = server.call("GET", "/v1/adapters")[2]
+        if body["revision"] == revision and adapter_states(server) == wanted:
+            return body
+        assert time.monotonic() < end, f"{body}, not {wanted}, after {limit} s"
+        time.sleep(0.05)
+
+
+def test_adapters_change_while_answers_run():
+    prompt = "The quick brown fox"
+
+    def text(model):
+        # Few tokens: what is computed beside them changes how sums are rounded, which shows late.
+        return server.sdk().completions.create(model=model, prompt=prompt, max_tokens=12, temperature=0).choices[0].text
+
+    with tempfile.TemporaryDirectory() as folder:
+        listed = os.path.join(folder, "adapters.yaml")
+
+        def follow(revision, *entries):
+            with open(listed + ".new", "w") as file:
+                json.dump({"revision": revision, "adapters": list(entries)}, file)
+            os.rename(listed + ".new", listed)
+
+        down = [("mlp.down_proj", 1536, 576)]
+        one, two, other = (os.path.join(folder, name) for name in ("one", "two", "other"))
+        make_adapter.write_adapter(one, 30, down, size=0.4, seed=1)
+        make_adapter.write_adapter(two, 30, down, size=0.4, seed=2)
+        make_adapter.write_adapter(other, 2, [("mlp.down_proj", 128, 64)])
+        server = Server(OPTIONS.model, "--served-model-name", NAME, "--adapters-file", listed)
+        try:
+            base = text(NAME)
+            running = server.sdk().completions.create(model=NAME, prompt=prompt, max_tokens=120, temperature=0,
+                                                      stream=True, extra_body={"ignore_eos": True})
+            streamed = next(running).choices[0].text
+            follow("1", {"name": "one", "path": one})
+            wait_adapters(server, "1", {"one": "loaded"})
+            changed = text("one")
+            assert changed != base, changed
+            expect(text(NAME), changed, "the server's name means all adapters")
+            expect(text(NAME + ":base"), base, "the base alone")
+            streamed += "".join(chunk.choices[0].text for chunk in running)
+            assert streamed.startswith(base), "an answer goes on with what it began with: " + streamed
+            expect([model.id for model in server.sdk().models.list().data], [NAME, NAME + ":base", "one"])
+
+            follow("2", {"name": "one", "path": one, "strength": "0.0"})
+            wait_adapters(server, "2", {"one": "loaded"})
+            expect(text("one"), base, "strength 0")
+
+            follow("3", {"name": "one", "path": one}, {"name": "two", "path": two}, {"name": "other", "path": other})
+            body = wait_adapters(server, "3", {"one": "loaded", "two": "loaded", "other": "failed"})
+            assert "is 64 x 128 there, but 576 x 1536 in the base model" in body["data"][2]["message"], body
+            expect(text("one"), changed, "the same adapter at its old strength")
+            assert len({base, changed, text("two"), text(NAME)}) == 4, "each, and their sum, answers differently"
+            try:
+                text("other")
+                raise AssertionError("an adapter that failed answered")
+            except openai.NotFoundError as error:
+                assert "64 x 128" in str(error), error
+            expect(server.call("GET", "/health")[2],
+                   {"status": "Healthy", "adapters": {"one": "loaded", "two": "loaded", "other": "failed"}})
+
+            follow("4")
+            wait_adapters(server, "4", {})
+            expect(text(NAME), base, "without adapters")
+            with open(listed, "w") as file:
+                file.write("adapters: [{name: one}]")
+            end = time.monotonic() + 10
+            while "exactly one of image and path" not in server.call("GET", "/v1/adapters")[2]["error"]:
+                assert time.monotonic() < end, "the mistake is not reported"
+                time.sleep(0.05)
+        finally:
+            expect(server.stop(), 0)
 
 
 def main():

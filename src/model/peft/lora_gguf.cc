@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "model/gguf/gguf_writer.h"
 #include "model/tensor_names.h"
@@ -21,6 +22,8 @@ namespace {
 /// Architectures whose linear layers carry over by name alone (and, for llama, by row order).
 constexpr std::array<std::string_view, 7> kArchitectures{"llama", "qwen2",  "qwen3", "phi3",
                                                          "gemma", "gemma2", "gemma3"};
+
+constexpr float kLargestHalf = 65504;
 
 Error invalid(std::string message) { return Error(ErrorCode::Invalid, std::move(message)); }
 
@@ -84,7 +87,9 @@ Result<const GgufTensor*> find_target(const PeftAdapter& adapter, const LoraModu
 
 Result<LoraMatrix> fit_module(const LoraModule& module, const GgufTensor& tensor,
                               const BaseModel& base) {
+  const bool wide = element_bytes(module.a.info.type) > 2 || element_bytes(module.b.info.type) > 2;
   LoraMatrix matrix{.tensor = std::string(tensor.name),
+                    .type = wide ? DataType::F32 : DataType::F16,
                     .rank = module.rank(),
                     .inputs = module.inputs(),
                     .outputs = module.outputs()};
@@ -92,10 +97,11 @@ Result<LoraMatrix> fit_module(const LoraModule& module, const GgufTensor& tensor
   std::vector<float> b = TRY(module.b.floats());
   const auto scale = module.scale;
   for (float& value : b) value = static_cast<float>(value * scale);
-  const auto finite = [](float value) { return std::isfinite(value); };
+  const float largest = wide ? std::numeric_limits<float>::max() : kLargestHalf;
+  const auto finite = [&](float value) { return std::abs(value) <= largest; };
   if (!std::all_of(matrix.a.begin(), matrix.a.end(), finite) ||
       !std::all_of(b.begin(), b.end(), finite))
-    return invalid(fmt::format("{} holds values that are not numbers", module.name));
+    return invalid(fmt::format("{} holds values that are too large or not numbers", module.name));
   const std::uint64_t heads = permuted_heads(base, tensor.name);
   if (heads == 0) {
     matrix.b = std::move(b);
@@ -113,9 +119,10 @@ Result<LoraMatrix> fit_module(const LoraModule& module, const GgufTensor& tensor
 }  // namespace
 
 std::uint64_t GgufLora::bytes() const {
-  std::uint64_t numbers = 0;
-  for (const LoraMatrix& matrix : matrices) numbers += matrix.a.size() + matrix.b.size();
-  return numbers * sizeof(float);
+  std::uint64_t sum = 0;
+  for (const LoraMatrix& matrix : matrices)
+    sum += (matrix.a.size() + matrix.b.size()) * element_bytes(matrix.type);
+  return sum;
 }
 
 Result<GgufLora> fit_to_model(const PeftAdapter& adapter, const GgufHeader& header) {
@@ -141,14 +148,19 @@ base::Status write_lora(int fd, const GgufLora& lora) {
   writer.text("adapter.type", "lora");
   // 0: no scale of its own, since it is part of B.
   writer.real("adapter.lora.alpha", 0);
-  const GgufType& type = *find_gguf_type("F32");
   for (const LoraMatrix& matrix : lora.matrices) {
+    const GgufType& type = *find_gguf_type(name_of(matrix.type));
     writer.tensor(matrix.tensor + ".lora_a", type, std::array{matrix.rank, matrix.inputs});
     writer.tensor(matrix.tensor + ".lora_b", type, std::array{matrix.outputs, matrix.rank});
   }
+  std::vector<std::byte> bytes;
   return writer.write(fd, [&](std::size_t i) -> Result<std::span<const std::byte>> {
     const LoraMatrix& matrix = lora.matrices[i / 2];
-    return std::as_bytes(std::span(i % 2 == 0 ? matrix.a : matrix.b));
+    const std::vector<float>& values = i % 2 == 0 ? matrix.a : matrix.b;
+    if (matrix.type == DataType::F32) return std::as_bytes(std::span(values));
+    bytes.resize(values.size() * element_bytes(matrix.type));
+    TRY(from_floats(matrix.type, values, bytes));
+    return std::span<const std::byte>(bytes);
   });
 }
 

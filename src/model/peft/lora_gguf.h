@@ -13,6 +13,8 @@ namespace model {
 /// A low-rank pair beside one matrix of a GGUF model; the scale is part of `b`.
 struct LoraMatrix {
   std::string tensor;  ///< `blk.0.attn_q.weight`
+  /// F32 where the adapter has that, else F16, which halves what a token costs.
+  DataType type = DataType::F32;
   std::uint64_t rank = 0;
   std::uint64_t inputs = 0;
   std::uint64_t outputs = 0;
