@@ -54,6 +54,7 @@ class Fixture(unittest.TestCase):
         cls.model = cls.shared / "tiny.gguf"
         subprocess.run([sys.executable, str(ROOT / "tests/support/make_tiny_gguf.py"), "--family", "llama",
                         "--out", str(cls.model)], check=True)
+        Fixture.bigger = cls.model
 
     @classmethod
     def tearDownClass(cls):
@@ -162,6 +163,46 @@ class Results(Fixture):
             run.terminate()
             run.communicate(timeout=LIMIT)
         self.assertEqual(run.returncode, 143)
+
+
+class HuggingFaceFolders(Fixture):
+    TEMPLATE = ("{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + "
+                "'<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
+
+    def folder_of(self, family):
+        golden = ROOT / "tests/golden/tuning" / family
+        folder = self.folder / family
+        folder.mkdir()
+        for name in ("config.json", "model.safetensors"):
+            shutil.copy(golden / name, folder / name)
+        texts = [chr(code) for code in range(33, 127)] + ["\u0120", "\u010a"]
+        vocabulary = {text: place for place, text in enumerate(texts)}
+        added = [{"id": len(texts) + place, "content": text, "special": True}
+                 for place, text in enumerate(["<|im_start|>", "<|im_end|>"])]
+        (folder / "tokenizer.json").write_text(json.dumps(
+            {"model": {"type": "BPE", "vocab": vocabulary, "merges": []}, "pre_tokenizer": {"type": "ByteLevel"},
+             "added_tokens": added}))
+        (folder / "tokenizer_config.json").write_text(json.dumps(
+            {"bos_token": None, "eos_token": "<|im_end|>", "chat_template": self.TEMPLATE}))
+        return folder
+
+    def test_every_family_is_tuned(self):
+        self.write_config(text=CONFIG.replace("num_train_epochs: EPOCHS", "max_steps: 3"))
+        for family in ("llama", "mistral", "qwen2", "phi3"):
+            with self.subTest(family):
+                self.model = self.folder_of(family)
+                self.output = self.folder / f"out-{family}"
+                self.expect(0, "safetensors")
+                self.assertTrue((self.output / "adapter_model.safetensors").exists())
+
+    def test_a_folder_without_a_tokenizer(self):
+        self.model = self.folder_of("llama")
+        (self.model / "tokenizer.json").unlink()
+        self.expect(2, "tokenizer.json")
+
+    def test_a_vocabulary_of_another_model(self):
+        self.model = self.folder_of("llama")
+        self.expect(2, "do not belong together", extra=["--tokenizer", str(Fixture.bigger)])
 
 
 class Kills(Fixture):
