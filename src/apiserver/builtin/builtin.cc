@@ -106,12 +106,11 @@ class SecretStrategy final : public Strategy {
   }
 };
 
-enum Trait : unsigned {
-  kPlain = 0,
-  kCluster = 1,     ///< Not in a namespace.
-  kStatus = 2,      ///< Has the status subresource.
-  kGeneration = 4,  ///< Counts the changes of its spec.
-};
+/// Traits of a type; they add up.
+constexpr unsigned kPlain = 0;
+constexpr unsigned kCluster = 1;     ///< Not in a namespace.
+constexpr unsigned kStatus = 2;      ///< Has the status subresource.
+constexpr unsigned kGeneration = 4;  ///< Counts the changes of its spec.
 
 /// One type, served as v1.
 struct Entry {

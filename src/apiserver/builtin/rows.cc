@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ranges>
 
 #include "apiserver/objects/metadata.h"
 #include "apiserver/resources/table.h"
@@ -115,12 +116,12 @@ std::string pod_status(const json::Value& pod) {
   } else {
     bool running = false;
     if (const auto* list = find_array(pod, "status.containerStatuses")) {
-      for (auto status = list->rbegin(); status != list->rend(); ++status) {
-        const std::string own = container_reason(*status);
+      for (const json::Value& status : std::views::reverse(*list)) {
+        const std::string own = container_reason(status);
         if (!own.empty()) reason = own;
-        const json::Value* ready = json::find(*status, "ready");
+        const json::Value* ready = json::find(status, "ready");
         running = running || (ready && ready->is_bool() && ready->get_bool() &&
-                              json::find(*status, "state.running"));
+                              json::find(status, "state.running"));
       }
     }
     if (reason == "Completed" && running) reason = "Running";
