@@ -69,17 +69,21 @@ void add_training_options(CLI::App& app, Options& options) {
   app.add_option("--preset", options.preset, "Name of the model, for the card and the adapter");
   app.add_option("--base-model", options.base_model,
                  "base_model_name_or_path of the adapter (default: the preset, else the model)");
-  app.add_option("--method", options.method, "lora or qlora: checked against the configuration")
+  app.add_option("--method", options.method,
+                 "lora or qlora: checked against the configuration; chooses the shipped template "
+                 "without one")
       ->check(CLI::IsMember({"lora", "qlora"}, CLI::ignore_case));
   app.add_option("--default-target-modules", options.default_targets,
-                 "Modules to train when the configuration names none")
+                 "Modules to train when the configuration names none (default: all for phi-3, else "
+                 "PEFT's choice)")
       ->envname("DEFAULT_TARGET_MODULES")
       ->delimiter(',');
   app.add_option(
       "--output-dir", options.output_dir,
       "Where the adapter goes (default: TrainingArguments.output_dir, else /mnt/output)");
-  app.add_option("--duckdb-library", options.duckdb_library,
-                 "libduckdb.so, for parquet files (third_party/duckdb/fetch)")
+  app.add_option(
+         "--duckdb-library", options.duckdb_library,
+         "For parquet files (default: libduckdb.so beside the program, in ../lib, or the system's)")
       ->envname("KAITO_DUCKDB_LIBRARY");
   app.add_option("--threads", options.threads,
                  "Threads that compute (default: the processors this process may use)")

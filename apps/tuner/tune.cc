@@ -13,9 +13,11 @@
 #include "apps/server/memory.h"
 #include "base/file.h"
 #include "base/sha256.h"
+#include "json/codec.h"
 #include "model/text/chat_template.h"
 #include "model/text/hugging_face_vocabulary.h"
 #include "model/text/vocabulary.h"
+#include "tuning/config/templates.h"
 #include "tuning/config/training_config.h"
 #include "tuning/data/dataset.h"
 #include "tuning/data/encode.h"
@@ -41,6 +43,7 @@ constexpr std::size_t kMaxTemplateBytes = 1 << 20;
 constexpr std::size_t kMaxCaBytes = 16 << 20;
 constexpr const char* kDefaultModel = "/workspace/weights";
 constexpr const char* kDefaultOutput = "/mnt/output";
+constexpr const char* kDuckDbLibrary = "libduckdb.so";
 constexpr const char* kCompletedPrefix = ".completed-";
 constexpr std::size_t kFingerprintDigits = 16;
 /// Of the memory that is free; the rest is for the data, the page cache and what was forgotten.
@@ -57,6 +60,8 @@ class Tuner {
 
  private:
   Result<void> fetch(const base::Context& ctx);
+  Result<std::string> config_text(const base::Context& ctx) const;
+  bool is_qlora() const;
   Result<void> read_config(const base::Context& ctx);
   Result<void> read_model_shape(const base::Context& ctx);
   Result<void> read_text(const base::Context& ctx);
@@ -71,6 +76,8 @@ class Tuner {
                      const tuning::TrainingRun::Summary& summary);
   tuning::AdapterMetadata metadata() const;
   tuning::KernelSet kernels() const;
+  fs::path duckdb_library() const;
+  std::vector<std::string> default_targets() const;
 
   const Options& options_;
   const base::Clock& clock_;
@@ -127,15 +134,33 @@ Result<void> Tuner::fetch(const base::Context& ctx) {
   return {};
 }
 
+/// The file, or the shipped template of the method when there is none.
+Result<std::string> Tuner::config_text(const base::Context& ctx) const {
+  std::error_code error;
+  if (options_.method.empty() || fs::exists(options_.config, error))
+    return base::read_file(options_.config, kMaxTemplateBytes);
+  const auto method = is_qlora() ? tuning::Method::Qlora : tuning::Method::Lora;
+  ctx.log().info("there is no configuration; the template of the method is used",
+                 {{"config", options_.config.string()}, {"method", options_.method}});
+  return std::string(tuning::shipped_template(method));
+}
+
+bool Tuner::is_qlora() const {
+  return options_.method.starts_with('q') || options_.method.starts_with('Q');
+}
+
 Result<void> Tuner::read_config(const base::Context& ctx) {
   code_ = ExitCode::Configuration;
-  config_text_ = TRY(base::read_file(options_.config, kMaxTemplateBytes));
-  tuning::ParsedConfig parsed = TRY(tuning::read_training_config(options_.config));
+  config_text_ = TRY(config_text(ctx));
+  tuning::ParsedConfig parsed = tuning::parse_training_config(config_text_);
+  if (!parsed.errors.empty()) {
+    return Error(ErrorCode::Invalid,
+                 fmt::format("{}: {}", options_.config.string(), json::to_string(parsed.errors)));
+  }
   config_ = std::move(parsed.config);
   for (const std::string& note : parsed.notes) ctx.log().warn("setting", {{"note", note}});
   const bool quantized = config_.quantization.format != tuning::BaseFormat::Plain;
-  const bool wants_quantized = options_.method == "qlora" || options_.method == "QLoRA";
-  if (!options_.method.empty() && quantized != wants_quantized) {
+  if (!options_.method.empty() && quantized != is_qlora()) {
     return Error(ErrorCode::Invalid,
                  fmt::format("--method {}: QuantizationConfig says {}", options_.method,
                              quantized ? "load_in_4bit or load_in_8bit; for lora set both to false"
@@ -237,7 +262,7 @@ Result<void> Tuner::read_data(const base::Context& ctx) {
                           {"format", tuning::name_of(found.format)}});
   const tuning::Dataset dataset =
       TRY(tuning::load_dataset(ctx, found, config_.dataset, config_.training.text_column,
-                               {.duckdb_library = options_.duckdb_library}));
+                               {.duckdb_library = duckdb_library()}));
   const tuning::Split split =
       tuning::split_rows(dataset.records.size(), {.train_share = config_.dataset.train_share,
                                                   .seed = config_.dataset.shuffle_seed,
@@ -259,7 +284,7 @@ Result<void> Tuner::read_data(const base::Context& ctx) {
 
 Result<void> Tuner::plan(const base::Context& ctx) {
   code_ = ExitCode::Configuration;
-  lora_ = tuning::to_lora_config(config_.lora, architecture_, options_.default_targets);
+  lora_ = tuning::to_lora_config(config_.lora, architecture_, default_targets());
   targets_ = TRY(base::with_context(tuning::resolve_targets(lora_, architecture_), "LoraConfig"));
   const auto batches = tuning::batch_options_of(config_.training, config_.dataset.shuffle);
   const std::uint64_t free =
@@ -301,7 +326,7 @@ std::string Tuner::fingerprint() const {
   std::error_code error;
   const auto size = fs::is_directory(model_path_) ? 0 : fs::file_size(model_path_, error);
   hash.update(fmt::format("\n{} {} {}\n", model_path_.filename().string(), size,
-                          fmt::join(options_.default_targets, ",")));
+                          fmt::join(default_targets(), ",")));
   for (const tuning::Sequence& row : rows_.sequences) {
     for (const auto* values : {&row.tokens, &row.labels}) {
       hash.update({reinterpret_cast<const char*>(values->data()),
@@ -329,6 +354,24 @@ tuning::KernelSet Tuner::kernels() const {
   if (__builtin_cpu_supports("avx512f") != 0) return tuning::KernelSet::Avx512;
   if (__builtin_cpu_supports("avx2") != 0) return tuning::KernelSet::Avx2;
   return tuning::KernelSet::Scalar;
+}
+
+/// Named, beside the program, in the lib folder next to its own, or where the system looks.
+fs::path Tuner::duckdb_library() const {
+  if (!options_.duckdb_library.empty()) return options_.duckdb_library;
+  std::error_code error;
+  const fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
+  for (const fs::path& candidate :
+       {folder / kDuckDbLibrary, folder / ".." / "lib" / kDuckDbLibrary})
+    if (fs::exists(candidate, error)) return candidate;
+  return {};
+}
+
+/// What upstream sets for the phi-3 presets; the engine knows a default for all others.
+std::vector<std::string> Tuner::default_targets() const {
+  if (!options_.default_targets.empty() || !options_.preset.starts_with("phi-3"))
+    return options_.default_targets;
+  return {"k_proj", "q_proj", "v_proj", "o_proj", "gate_proj", "down_proj", "up_proj"};
 }
 
 tuning::AdapterMetadata Tuner::metadata() const {

@@ -165,6 +165,14 @@ class Results(Fixture):
         self.assertEqual(run.returncode, 143)
 
 
+    def test_takes_the_template_of_the_method_without_a_configuration(self):
+        self.config.unlink()
+        done = self.expect(0, "template of the method", extra=["--method", "QLoRA", "--preset", "phi-3-mini-128k-instruct"])
+        self.assertIn("modules=14", done.stderr)
+        self.config = self.folder / "absent.yaml"
+        self.expect(2, "absent.yaml")
+
+
 class HuggingFaceFolders(Fixture):
     TEMPLATE = ("{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + "
                 "'<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")

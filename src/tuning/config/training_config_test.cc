@@ -4,6 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+
+#include "base/file.h"
+#include "tuning/config/templates.h"
+
 namespace tuning {
 namespace {
 
@@ -43,6 +48,15 @@ TEST(TrainingConfig, ReadsTheShippedTemplates) {
   EXPECT_EQ(qlora->config.quantization.format, BaseFormat::Nf4);
   EXPECT_TRUE(qlora->config.quantization.double_quantization);
   EXPECT_EQ(qlora->config.quantization.compute, Precision::BFloat16);
+}
+
+TEST(TrainingConfig, HasTheShippedTemplatesCompiledIn) {
+  for (const auto& [method, file] : {std::pair(Method::Lora, "lora"), {Method::Qlora, "qlora"}}) {
+    const auto text =
+        base::read_file(fmt::format("{}/config/tuning/{}.yaml", KAITO_SOURCE_DIR, file));
+    ASSERT_TRUE(text);
+    EXPECT_EQ(shipped_template(method), *text);
+  }
 }
 
 TEST(TrainingConfig, HasUpstreamsDefaults) {
