@@ -13,6 +13,7 @@
 #include "tuning/engine/model_weights.h"
 #include "tuning/engine/network.h"
 #include "tuning/engine/random.h"
+#include "tuning/engine/thread_choice.h"
 #include "tuning/lora/adapter_files.h"
 #include "tuning/optimizer/adamw.h"
 
@@ -139,6 +140,7 @@ struct Trainer::State {
   std::vector<LoraTarget> targets;
   KernelSet kernels;
   ThreadPool pool;
+  ThreadChoice thread_choice;
   CpuBackend<float> backend;
   Network<float> network;
   AdamwState adamw;
@@ -153,6 +155,7 @@ struct Trainer::State {
         targets(std::move(chosen)),
         kernels(set),
         pool(trainer_options.threads),
+        thread_choice(pool.threads()),
         backend(kernels_of(set), pool),
         network(model, targets, backend) {
     adamw.first.resize(network.parameters().size());
@@ -246,6 +249,7 @@ base::Result<StepStats> Trainer::step(const base::Context& ctx,
     stats.loss_tokens += label_count(batch);
   }
   if (stats.loss_tokens == 0) return invalid("no position of the batch has a label");
+  if (state_->options.adapt_threads) state_->pool.set_limit(state_->thread_choice.next());
   const double sum = TRY(state_->accumulate(ctx, micro_batches, stats.loss_tokens));
   stats.loss = sum / static_cast<double>(stats.loss_tokens);
   stats.gradient_norm = state_->gradient_norm();
@@ -260,6 +264,9 @@ base::Result<StepStats> Trainer::step(const base::Context& ctx,
   state_->update(stats.gradient_norm);
   stats.step = state_->adamw.steps;
   stats.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  if (state_->options.adapt_threads) {
+    state_->thread_choice.record(stats.seconds / static_cast<double>(stats.tokens));
+  }
   return stats;
 }
 

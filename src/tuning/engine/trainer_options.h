@@ -14,6 +14,8 @@ enum class Recompute { Off, PerBlock, Auto };
 struct TrainerOptions {
   /// Threads that compute, the caller's included; 0: one per processor this process may use.
   std::size_t threads = 0;
+  /// Use fewer of them while that is faster (see ThreadChoice); the numbers stay the same.
+  bool adapt_threads = true;
   KernelSet kernels = KernelSet::Auto;
   Recompute recompute = Recompute::Auto;
   std::uint64_t activation_budget_bytes = std::uint64_t{2} << 30;

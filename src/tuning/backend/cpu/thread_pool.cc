@@ -35,6 +35,7 @@ std::size_t ThreadPool::usable_processors() {
 ThreadPool::ThreadPool(std::size_t threads) {
   if (threads == 0) threads = usable_processors();
   threads = std::min(threads, kMaxThreads);
+  limit_.store(threads);
   for (std::size_t worker = 1; worker < threads; ++worker) {
     workers_.emplace_back([this, worker](std::stop_token stop) { work(stop, worker); });
     pthread_setname_np(workers_.back().native_handle(), "tuning");
@@ -49,7 +50,7 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::run_all(std::size_t count, void* task, Call call) {
   if (count == 0) return;
-  if (count == 1 || workers_.empty()) {
+  if (count == 1 || workers_.empty() || limit_.load() == 1) {
     for (std::size_t index = 0; index < count; ++index) call(task, index, 0);
     return;
   }
@@ -106,7 +107,7 @@ void ThreadPool::work(std::stop_token stop, std::size_t worker) {
       continue;
     }
     seen = round;
-    if (!enter()) continue;
+    if (worker >= limit_.load() || !enter()) continue;
     take_tasks(worker);
     leave();
   }

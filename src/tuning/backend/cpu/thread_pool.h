@@ -22,6 +22,8 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   std::size_t threads() const { return workers_.size() + 1; }
+  /// Lets at most `threads` work from the next run on; the others sleep.
+  void set_limit(std::size_t threads) { limit_.store(threads == 0 ? 1 : threads); }
 
   /// Calls `task(index, worker)` once for each index below `count`, `worker` in [0, threads())
   /// being the same for no two calls at a time. Returns when all are done. Tasks must not throw.
@@ -53,6 +55,7 @@ class ThreadPool {
   alignas(64) std::atomic<std::size_t> next_{0};
   /// The threads inside, and kOpen while more may come in.
   alignas(64) std::atomic<std::uint32_t> gate_{0};
+  std::atomic<std::size_t> limit_;
   /// Counts the runs; sleepers wait for it to change.
   alignas(64) std::atomic<std::uint32_t> round_{0};
   std::vector<std::jthread> workers_;

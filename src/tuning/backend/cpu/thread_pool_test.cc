@@ -36,6 +36,20 @@ TEST(ThreadPool, SharesScratchOfWorkersBetweenNoTwoTasks) {
   EXPECT_EQ(clashes.load(), 0);
 }
 
+TEST(ThreadPool, KeepsToItsLimit) {
+  ThreadPool pool(4);
+  for (const std::size_t limit : {1u, 2u, 4u}) {
+    pool.set_limit(limit);
+    std::atomic<int> beyond = 0, calls = 0;
+    pool.run(500, [&](std::size_t, std::size_t worker) {
+      ++calls;
+      if (worker >= limit) ++beyond;
+    });
+    EXPECT_EQ(calls.load(), 500);
+    EXPECT_EQ(beyond.load(), 0);
+  }
+}
+
 TEST(ThreadPool, KnowsAtLeastOneProcessor) {
   EXPECT_GE(ThreadPool::usable_processors(), 1u);
   EXPECT_EQ(ThreadPool(0).threads(), ThreadPool::usable_processors());
