@@ -75,6 +75,14 @@ base::Result<oci::RegistryClient::Options> registry_options(const RegistryAccess
       }
     }
   }
+  for (const std::string& mirror : access.mirrors) {
+    const auto equals = mirror.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == mirror.size()) {
+      return Error(ErrorCode::Invalid,
+                   fmt::format("--mirror {}: expected REGISTRY=HOST[:PORT][/PREFIX]", mirror));
+    }
+    options.mirrors[mirror.substr(0, equals)].push_back(mirror.substr(equals + 1));
+  }
   if (!access.ca_file.empty()) options.tls.ca_pem = TRY(base::read_file(access.ca_file));
   return options;
 }
@@ -92,6 +100,11 @@ void add_access_options(CLI::App& command, RegistryAccess& access) {
       .add_option("--authfile", access.authfiles,
                   "Docker config with credentials, or the folder of a mounted Secret; may be "
                   "given several times (default: $DOCKER_CONFIG, ~/.docker)")
+      ->allow_extra_args(false);
+  command
+      .add_option("--mirror", access.mirrors,
+                  "REGISTRY=HOST[:PORT][/PREFIX]: where to look before the registry itself; may be "
+                  "given several times")
       ->allow_extra_args(false);
   command.add_option("--ca-file", access.ca_file, "PEM file of authorities to trust");
 }

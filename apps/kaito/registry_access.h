@@ -22,8 +22,9 @@ base::Result<oci::Reference> local_reference(const Session& session, const std::
 struct RegistryAccess {
   oci::RegistryScheme scheme = oci::RegistryScheme::Automatic;
   std::vector<std::string>
-      authfiles;        ///< Empty: $DOCKER_CONFIG/config.json or ~/.docker/config.json.
-  std::string ca_file;  ///< Trusted beside no other; empty: the system's.
+      authfiles;  ///< Empty: $DOCKER_CONFIG/config.json or ~/.docker/config.json.
+  std::vector<std::string> mirrors;  ///< `REGISTRY=HOST[:PORT][/PREFIX]`
+  std::string ca_file;               ///< Trusted beside no other; empty: the system's.
 };
 
 /// Where `docker login` and ours keep credentials; empty without a home folder.
@@ -36,7 +37,7 @@ base::Result<oci::RegistryClient::Options> registry_options(const RegistryAccess
 base::Result<std::unique_ptr<oci::RegistryClient>> make_registry_client(
     const RegistryAccess& access);
 
-/// Adds --plain-http, --authfile and --ca-file, which set `access`.
+/// Adds --plain-http, --authfile, --mirror and --ca-file, which set `access`.
 void add_access_options(CLI::App& command, RegistryAccess& access);
 
 }  // namespace kaito

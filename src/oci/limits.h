@@ -20,6 +20,12 @@ inline constexpr std::size_t kCopyBufferBytes = 1 << 20;
 inline constexpr int kMaxIndexDepth = 2;
 inline constexpr int kMaxPages = 1000;  ///< Of a tag list or catalogue.
 
+/// Blobs from this size on are fetched in parts of kRangeBytes, several at a time.
+inline constexpr std::uint64_t kMinRangedBytes = 32 << 20;
+inline constexpr std::uint64_t kRangeBytes = 4 << 20;
+/// A server slower than this over the time of a stall counts as broken.
+inline constexpr double kMinBytesPerSecond = 1024;
+
 /// A transfer that moved this much since its last failure starts counting its attempts anew.
 inline constexpr std::uint64_t kProgressResetsAttempts = 1 << 20;
 inline constexpr std::chrono::seconds kMaxRetryAfter{60};

@@ -6,10 +6,13 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <set>
 
 #include "base/encoding.h"
 #include "base/file.h"
+#include "base/guarded.h"
 #include "json/value.h"
+#include "oci/blob_download.h"
 #include "oci/failure.h"
 #include "oci/limits.h"
 #include "oci/registry_transport.h"
@@ -41,15 +44,6 @@ base::Result<std::uint64_t> parse_number(std::string_view text, std::string_view
                  fmt::format("registry: {} \"{}\" is not a number", what, text.substr(0, 80)));
   }
   return number;
-}
-
-/// First byte of `bytes 10-99/100`.
-base::Result<std::uint64_t> content_range_start(const net::HttpResponse& head) {
-  std::string_view range = head.headers.get_or("content-range", "");
-  if (!range.starts_with("bytes "))
-    return Error(ErrorCode::Invalid, "registry: a partial answer without Content-Range");
-  range.remove_prefix(6);
-  return parse_number(range.substr(0, range.find('-')), "Content-Range");
 }
 
 /// The target of `<URL>; rel="next"`, or "".
@@ -115,8 +109,11 @@ class RegistryClient::Core {
     return location.starts_with("/") ? transport_->base_url(domain) + location : location;
   }
 
-  Status fetch_some(const base::Context& ctx, const Reference& ref, const Descriptor& blob,
-                    std::uint64_t& position, const Take& take, bool& fatal);
+  /// `ref` as the mirrors of its registry name it, those that failed left out.
+  std::vector<Reference> mirrors_of(const Reference& ref) const;
+  /// Leaves a mirror out from now on, unless it merely lacks what was asked for.
+  void distrust(const base::Context& ctx, const Reference& mirror, const Error& failure);
+  base::Result<RawManifest> get_manifest(const base::Context& ctx, const Reference& ref);
   Status upload(const base::Context& ctx, const Reference& ref, const Descriptor& blob,
                 const UploadSource& source, const ProgressCallback& progress);
   base::Result<std::vector<std::string>> list(const base::Context& ctx, const AccessScope& scope,
@@ -126,6 +123,7 @@ class RegistryClient::Core {
   struct UploadState {
     std::string location;
     std::uint64_t sent = 0;
+    bool uncertain = false;  ///< A request broke: what the registry holds must be asked for.
   };
   Status upload_once(const base::Context& ctx, const Reference& ref, const Descriptor& blob,
                      const UploadSource& source, const ProgressCallback& progress,
@@ -134,10 +132,37 @@ class RegistryClient::Core {
                                             net::HttpClientRequest request,
                                             const UploadSource& source, std::uint64_t offset,
                                             std::uint64_t total, const ProgressCallback& progress);
-  void recover(const base::Context& ctx, const Reference& ref, UploadState& state);
+  Status recover(const base::Context& ctx, const Reference& ref, UploadState& state);
 
   const std::unique_ptr<RegistryTransport> transport_;
+  base::Guarded<std::set<std::string>> broken_mirrors_;
 };
+
+std::vector<Reference> RegistryClient::Core::mirrors_of(const Reference& ref) const {
+  std::vector<Reference> mirrors;
+  const auto configured = transport_->options().mirrors.find(ref.domain);
+  if (configured == transport_->options().mirrors.end()) return mirrors;
+  for (const std::string& place : configured->second) {
+    if (broken_mirrors_.with(
+            [&](const auto& broken) { return broken.contains(place.substr(0, place.find('/'))); }))
+      continue;
+    const auto slash = place.find('/');
+    Reference mirror = ref;
+    mirror.domain = place.substr(0, slash);
+    if (slash != std::string::npos)
+      mirror.repository = place.substr(slash + 1) + "/" + ref.repository;
+    mirrors.push_back(std::move(mirror));
+  }
+  return mirrors;
+}
+
+void RegistryClient::Core::distrust(const base::Context& ctx, const Reference& mirror,
+                                    const Error& failure) {
+  ctx.log().info("a registry mirror is passed over",
+                 {{"mirror", mirror.domain}, {"failure", failure.message()}});
+  if (failure.code() == ErrorCode::NotFound) return;
+  broken_mirrors_.with([&](auto& broken) { broken.insert(mirror.domain); });
+}
 
 RegistryClient::RegistryClient(std::unique_ptr<Core> core) : core_(std::move(core)) {}
 RegistryClient::~RegistryClient() = default;
@@ -180,10 +205,20 @@ base::Result<Descriptor> RegistryClient::resolve(const base::Context& ctx, const
 
 base::Result<RawManifest> RegistryClient::get_manifest(const base::Context& ctx,
                                                        const Reference& ref) {
+  for (const Reference& mirror : core_->mirrors_of(ref)) {
+    auto found = core_->get_manifest(ctx, mirror);
+    if (found || ctx.done()) return found;
+    core_->distrust(ctx, mirror, found.error());
+  }
+  return core_->get_manifest(ctx, ref);
+}
+
+base::Result<RawManifest> RegistryClient::Core::get_manifest(const base::Context& ctx,
+                                                             const Reference& ref) {
   net::HttpClientRequest request;
-  request.url = core_->url(ref, "manifests/" + ref.target());
+  request.url = url(ref, "manifests/" + ref.target());
   request.headers.set("Accept", accept_header());
-  auto response = TRY(core_->transport().send(ctx, scope_of(ref, "pull"), request));
+  auto response = TRY(transport_->send(ctx, scope_of(ref, "pull"), request));
   RawManifest manifest;
   manifest.bytes = std::move(response.body);
   manifest.digest = Digest::of(manifest.bytes);
@@ -260,68 +295,17 @@ base::Result<std::string> RegistryClient::get_blob(const base::Context& ctx, con
 Status RegistryClient::fetch_blob(const base::Context& ctx, const Reference& ref,
                                   const Descriptor& blob, std::uint64_t offset, const Take& take) {
   std::uint64_t position = offset;
-  RetryState retry(core_->transport().options());
-  while (position < blob.bytes()) {
-    const std::uint64_t before = position;
-    bool fatal = false;
-    Status tried = core_->fetch_some(ctx, ref, blob, position, take, fatal);
-    if (position == blob.bytes() && !fatal) return {};
-    if (fatal) return tried;
-    if (position - before >= kProgressResetsAttempts) retry.reset();
-    TRY(retry.next(ctx,
-                   tried ? Error(ErrorCode::Unavailable,
-                                 fmt::format("registry {}: blob {} ended after {} of {} bytes",
-                                             ref.domain, blob.digest.text(), position, blob.size))
-                         : std::move(tried).error()));
+  bool refused = false;
+  for (const Reference& mirror : core_->mirrors_of(ref)) {
+    BlobDownload download(core_->transport(), mirror, blob,
+                          core_->url(mirror, "blobs/" + blob.digest.text()));
+    const Status fetched = download.run(ctx, position, take, refused);
+    if (fetched || refused || ctx.done()) return fetched;
+    core_->distrust(ctx, mirror, fetched.error());
   }
-  return {};
-}
-
-Status RegistryClient::Core::fetch_some(const base::Context& ctx, const Reference& ref,
-                                        const Descriptor& blob, std::uint64_t& position,
-                                        const Take& take, bool& fatal) {
-  net::HttpClientRequest request;
-  request.url = url(ref, "blobs/" + blob.digest.text());
-  if (position > 0) request.headers.set("Range", fmt::format("bytes={}-", position));
-
-  std::uint64_t skip = 0;  // A registry without ranges begins at the front again.
-  bool good = false;
-  std::string error_body;
-  net::HttpResponseSink sink;
-  sink.on_head = [&](const net::HttpResponse& head) -> Status {
-    good = head.status == 200 || head.status == 206;
-    if (head.status == 200) skip = position;
-    if (head.status != 206) return {};
-    if (TRY(content_range_start(head)) == position) return {};
-    return Error(ErrorCode::Invalid,
-                 fmt::format("registry {}: answers another range than asked for", ref.domain));
-  };
-  sink.on_body = [&](std::string_view bytes) -> Status {
-    if (!good) {
-      if (error_body.size() < kMaxErrorBodyBytes)
-        error_body += bytes.substr(0, kMaxErrorBodyBytes - error_body.size());
-      return {};
-    }
-    const auto skipped = std::min<std::uint64_t>(skip, bytes.size());
-    skip -= skipped;
-    bytes.remove_prefix(skipped);
-    if (bytes.empty()) return {};
-    Status taken = bytes.size() > blob.bytes() - position
-                       ? Status(digest_mismatch(
-                             fmt::format("blob {} is longer than the {} bytes of its descriptor",
-                                         blob.digest.text(), blob.size)))
-                       : take(bytes);
-    if (!taken) {
-      fatal = true;
-      return taken;
-    }
-    position += bytes.size();
-    return {};
-  };
-  const auto response =
-      TRY(transport_->once(ctx, scope_of(ref, "pull"), std::move(request), &sink));
-  if (!good) return error_of(ref.domain, response, error_body);
-  return {};
+  BlobDownload download(core_->transport(), ref, blob,
+                        core_->url(ref, "blobs/" + blob.digest.text()));
+  return download.run(ctx, position, take, refused);
 }
 
 // --- uploads ------------------------------------------------------------------------------------
@@ -356,42 +340,47 @@ Status RegistryClient::Core::upload(const base::Context& ctx, const Reference& r
   RetryState retry(transport_->options());
   for (;;) {
     const std::uint64_t before = state.sent;
-    Status tried = upload_once(ctx, ref, blob, source, progress, state);
+    Status tried = state.uncertain ? recover(ctx, ref, state) : Status();
+    if (tried) tried = upload_once(ctx, ref, blob, source, progress, state);
     if (tried) return {};
     TRY(ctx.check());
-    const bool gone = tried.error().code() == ErrorCode::NotFound && !state.location.empty();
-    if (gone) {
+    if (tried.error().code() == ErrorCode::NotFound && !state.location.empty()) {
       // The registry forgot the upload: begin again.
       state = {};
       tried = Error(ErrorCode::Unavailable, tried.error().message());
-    } else {
-      recover(ctx, ref, state);
     }
+    state.uncertain = !state.location.empty();
     if (state.sent >= before + kProgressResetsAttempts) retry.reset();
     TRY(retry.next(ctx, std::move(tried).error()));
   }
 }
 
 /// Asks the registry how much of a broken upload it holds; forgets the upload when it cannot say.
-void RegistryClient::Core::recover(const base::Context& ctx, const Reference& ref,
-                                   UploadState& state) {
-  if (state.location.empty()) return;
+/// Errors: Unavailable when nobody answers: going on without knowing would repeat bytes.
+Status RegistryClient::Core::recover(const base::Context& ctx, const Reference& ref,
+                                     UploadState& state) {
   net::HttpClientRequest request;
   request.url = state.location;
-  const auto response = transport_->once(ctx, scope_of(ref, "pull,push"), request);
-  if (!response) return;  // Unreachable: the next attempt asks nothing and starts from `sent`.
-  const std::string_view range = response->headers.get_or("range", "");
+  const auto response = TRY(transport_->once(ctx, scope_of(ref, "pull,push"), request));
+  constexpr int kStillHeld = 409;
+  if (response.status >= 500 || response.status == kStillHeld) {
+    return Error(ErrorCode::Unavailable, fmt::format("registry {}: {} on asking for an upload",
+                                                     ref.domain, response.status));
+  }
+  const std::string_view range = response.headers.get_or("range", "");
   const auto last = parse_number(
       range.substr(range.find('-') == std::string_view::npos ? range.size() : range.find('-') + 1),
       "Range");
   // "0-0" stands for nothing or for one byte: not worth telling apart.
-  if (response->status != 204 || !last || *last == 0) {
+  if (response.status != 204 || !last || *last == 0) {
     state = {};
-    return;
+    return {};
   }
+  state.uncertain = false;
   state.sent = *last + 1;
-  if (const auto location = response->headers.get("location"))
+  if (const auto location = response.headers.get("location"))
     state.location = absolute(ref.domain, std::string(*location));
+  return {};
 }
 
 Status RegistryClient::Core::upload_once(const base::Context& ctx, const Reference& ref,

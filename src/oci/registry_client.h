@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,6 +45,12 @@ class RegistryClient {
     std::chrono::milliseconds backoff_max{5'000};
     /// A connection that moves no byte for this long counts as broken.
     std::chrono::milliseconds stall_timeout{60'000};
+    /// Places that are asked for manifests and blobs before a registry itself, in order: domain ->
+    /// `HOST[:PORT][/PREFIX]`. One that fails is passed over from then on; digests are checked as
+    /// everywhere, but a tag is what the mirror says it is.
+    std::map<std::string, std::vector<std::string>> mirrors;
+    /// Requests at a time for one large blob.
+    int parallel_ranges = 3;
     net::TlsClientOptions tls;
     bool use_environment_proxy = false;
   };

@@ -2,9 +2,12 @@
 #include <gmock/gmock.h>
 #include <sys/mman.h>
 
+#include <atomic>
+#include <cstdio>
 #include <thread>
 
 #include "base/file.h"
+#include "net/http_server.h"
 #include "oci/image_copy.h"
 #include "oci/image_files.h"
 #include "oci/image_writer.h"
@@ -283,6 +286,125 @@ TEST_F(Images, ANodesStoreIsCollectedBySizeAndAge) {
   EXPECT_EQ(store.collect(soon(), collect)->removed, 1U);
   EXPECT_FALSE(std::filesystem::exists(layer("young:1")));
   ASSERT_TRUE(pull("young:1", "again", options)) << "what is gone is downloaded again";
+}
+
+/// A server of one blob, for clients to fetch directly.
+struct BlobServer {
+  explicit BlobServer(std::string content) : bytes(std::move(content)) {
+    server =
+        *net::HttpServer::create({}, [this](const base::Context& ctx, net::HttpExchange& exchange) {
+          ++requests;
+          serve(ctx, exchange);
+        });
+  }
+  void serve(const base::Context& ctx, net::HttpExchange& exchange) {
+    net::HttpResponse response;
+    if (trickles) {
+      (void)exchange.start_stream(std::move(response));
+      while (exchange.write("x") && ctx.sleep(std::chrono::milliseconds(20))) {
+      }
+      return;
+    }
+    const std::string range(exchange.request().headers.get_or("range", ""));
+    std::size_t begin = 0;
+    std::size_t end = bytes.size() - 1;
+    if (ranges && std::sscanf(range.c_str(), "bytes=%zu-%zu", &begin, &end) >= 1) {
+      response.status = 206;
+      response.headers.set("Content-Range",
+                           fmt::format("bytes {}-{}/{}", begin, end, bytes.size()));
+    }
+    // Every fifth answer breaks off.
+    if (breaks && requests % 5 == 0) end = begin + (end - begin) / 2;
+    response.body = bytes.substr(begin, end - begin + 1);
+    (void)exchange.respond(std::move(response));
+  }
+  oci::Reference ref() const {
+    return *oci::Reference::parse(fmt::format("127.0.0.1:{}/a:1", server->port()));
+  }
+
+  const std::string bytes;
+  std::atomic<int> requests = 0;
+  bool ranges = true;
+  bool trickles = false;
+  bool breaks = false;
+  std::unique_ptr<net::HttpServer> server;
+};
+
+std::unique_ptr<oci::RegistryClient> quick_client(oci::RegistryClient::Options options = {}) {
+  options.backoff_first = std::chrono::milliseconds(1);
+  options.max_attempts = 3;
+  return *oci::RegistryClient::create(std::move(options));
+}
+
+base::Result<std::string> fetch(oci::RegistryClient& client, const BlobServer& server,
+                                std::uint64_t offset = 0) {
+  std::string got;
+  const auto fetched = client.fetch_blob(soon(), server.ref(), descriptor_for(server.bytes), offset,
+                                         [&](std::string_view part) -> base::Status {
+                                           got += part;
+                                           return {};
+                                         });
+  if (!fetched) return fetched.error();
+  return got;
+}
+
+TEST(BlobDownload, LargeBlobsComeInPartsAndInOrder) {
+  BlobServer server(sample_bytes(41'000'001));
+  const auto client = quick_client();
+  EXPECT_TRUE(*fetch(*client, server) == server.bytes);
+  EXPECT_GE(server.requests, 10);
+  server.breaks = true;
+  EXPECT_TRUE(*fetch(*client, server, 1234) == server.bytes.substr(1234));
+  server.requests = 0;
+  server.breaks = false;
+  server.ranges = false;
+  EXPECT_TRUE(*fetch(*client, server) == server.bytes) << "a registry without ranges";
+  EXPECT_TRUE(*fetch(*client, server, 40'000'000) == server.bytes.substr(40'000'000));
+}
+
+TEST(BlobDownload, AnErrorOfTheTakerEndsIt) {
+  const BlobServer server(sample_bytes(41'000'000));
+  const auto client = quick_client();
+  int calls = 0;
+  const auto fetched = client->fetch_blob(soon(), server.ref(), descriptor_for(server.bytes), 0,
+                                          [&](std::string_view) -> base::Status {
+                                            ++calls;
+                                            return base::Error(ErrorCode::Internal, "disk broke");
+                                          });
+  ASSERT_FALSE(fetched);
+  EXPECT_EQ(fetched.error().message(), "disk broke");
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(BlobDownload, AServerThatTricklesCountsAsBroken) {
+  BlobServer server(sample_bytes(100'000));
+  server.trickles = true;
+  oci::RegistryClient::Options options;
+  options.stall_timeout = std::chrono::milliseconds(150);
+  const auto client = quick_client(std::move(options));
+  const auto fetched = fetch(*client, server);
+  ASSERT_FALSE(fetched);
+  EXPECT_EQ(fetched.error().code(), ErrorCode::Unavailable);
+  EXPECT_THAT(fetched.error().message(), HasSubstr("bytes a second"));
+}
+
+TEST_F(Images, MirrorsComeFirstAndAreNotReliedOn) {
+  write("source/data/a", "x");
+  const auto digest = push("mirrored/team/d:1", {"source"});
+  oci::RegistryClient::Options options;
+  // The first mirror is dead, the second has it under a prefix; the registry itself is dead too.
+  options.mirrors["127.0.0.1:2"] = {"127.0.0.1:1", registry_->domain() + "/mirrored"};
+  auto client = quick_client(std::move(options));
+  const auto name = *oci::Reference::parse("127.0.0.1:2/team/d:1");
+  const auto pulled = oci::pull_image(soon(), *client, name, folder("out"), {}, {});
+  ASSERT_TRUE(pulled) << pulled.error().message();
+  EXPECT_EQ(content("out/a"), "x");
+  EXPECT_EQ(pulled->image.reference.text(), "127.0.0.1:2/team/d:1@" + digest.text());
+  // A mirror that lacks the image is no obstacle.
+  options = {};
+  options.mirrors[registry_->domain()] = {registry_->domain() + "/elsewhere"};
+  client = quick_client(std::move(options));
+  EXPECT_TRUE(oci::pull_image(soon(), *client, ref("mirrored/team/d:1"), folder("out2"), {}, {}));
 }
 
 }  // namespace

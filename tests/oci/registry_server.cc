@@ -9,8 +9,8 @@
 #include "base/signals.h"
 #include "registry/registry.h"
 
-/// `registry_server ROOT PORT [HTPASSWD-FILE]`: the embedded registry as a program of its own, for tests that kill
-/// it and for trying other tools by hand. Prints its address; ends by SIGTERM.
+/// `registry_server ROOT PORT [HTPASSWD-FILE]`: the embedded registry as a program of its own, for
+/// tests that kill it and for trying other tools by hand. Prints its address; ends by SIGTERM.
 int main(int argc, char** argv) {
   if (argc != 3 && argc != 4) {
     fmt::print(stderr, "usage: registry_server ROOT PORT [HTPASSWD-FILE]\n");
