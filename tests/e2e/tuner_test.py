@@ -213,6 +213,15 @@ class HuggingFaceFolders(Fixture):
         self.expect(2, "do not belong together", extra=["--tokenizer", str(Fixture.bigger)])
 
 
+class Examples(unittest.TestCase):
+    def test_the_manifest_holds_the_rows_and_settings_of_the_folder(self):
+        manifest = (ROOT / "examples/quickstart/tuning.yaml").read_text()
+        for name in ("train.jsonl", "training_config.yaml"):
+            text = (ROOT / "examples/quickstart/teach" / name).read_text()
+            block = "".join(f"    {line}\n" if line else "\n" for line in text.splitlines())
+            self.assertIn(f"  {name}: |\n{block}", manifest)
+
+
 class Kills(Fixture):
     def test_killed_at_any_step_it_gives_the_same_adapter(self):
         self.write_config(epochs=40)
