@@ -18,6 +18,67 @@ namespace {
 /// The longest part of a server's answer that goes into a message.
 constexpr std::size_t kMaxQuotedBytes = 200;
 
+std::shared_ptr<net::HttpClient> make_client() {
+  net::HttpClient::Options options;
+  options.connect_timeout = std::chrono::seconds(5);
+  options.max_response_bytes = 1 << 20;
+  auto made = net::HttpClient::create(options);
+  return made ? std::shared_ptr<net::HttpClient>(*std::move(made)) : nullptr;
+}
+
+base::Result<json::Value> ask_json(const base::Context& ctx, net::HttpClient& client,
+                                   const net::HttpClientRequest& request) {
+  const auto response = client.send(ctx, request);
+  if (!response) return response.error();
+  if (response->status == 429 || response->status == 503)
+    return base::Error(base::ErrorCode::Throttled, "the server is busy");
+  if (response->status != 200) {
+    return base::Error(base::ErrorCode::Invalid,
+                       fmt::format("the server answered {}: {}", response->status,
+                                   response->body.substr(0, kMaxQuotedBytes)));
+  }
+  return json::parse(response->body);
+}
+
+/// The server follows the wanted list, and every adapter of it is loaded.
+base::Status check_adapters(const base::Context& ctx, net::HttpClient& client,
+                            const CanaryTarget& target) {
+  net::HttpClientRequest request;
+  request.url = fmt::format("http://{}/v1/adapters", target.address);
+  const json::Value answer = TRY(ask_json(ctx, client, request));
+  if (const auto error = json::find_string(answer, "error"); !error.empty())
+    return base::Error(base::ErrorCode::NotFound, std::string(error));
+  if (json::find_string(answer, "revision") != target.adapters_revision) {
+    return base::Error(base::ErrorCode::Unavailable,
+                       "the server does not follow the wanted adapters yet");
+  }
+  const json::Array* adapters = json::find_array(answer, "data");
+  if (!adapters) return base::Error(base::ErrorCode::Invalid, "GET /v1/adapters holds no data");
+  for (const json::Value& adapter : *adapters) {
+    const auto state = json::find_string(adapter, "state");
+    if (state == "loaded") continue;
+    const auto id = json::find_string(adapter, "id");
+    if (state == "failed") {
+      return base::Error(base::ErrorCode::NotFound,
+                         fmt::format("adapter {}: {}", id, json::find_string(adapter, "message")));
+    }
+    return base::Error(base::ErrorCode::Unavailable, fmt::format("adapter {} is {}", id, state));
+  }
+  return {};
+}
+
+std::string describe_progress(const json::Value& progress) {
+  std::string text(json::find_string(progress, "phase"));
+  const auto total = json::find_int(progress, "totalSteps").value_or(0);
+  if (text != "training" || total == 0) return text;
+  text = fmt::format("step {}/{}", json::find_int(progress, "step").value_or(0), total);
+  if (const json::Value* loss = json::find(progress, "smoothedLoss"); loss && loss->is_number())
+    text += fmt::format(", loss {:.3g}", loss->to_number<double>());
+  if (const json::Value* left = json::find(progress, "secondsLeft"); left && left->is_number())
+    text += fmt::format(", {:.0f}s left", left->to_number<double>());
+  return text;
+}
+
 }  // namespace
 
 struct CanaryProber::State {
@@ -62,7 +123,8 @@ struct CanaryProber::State {
   }
 
   /// Records an answer; true when what others see changed.
-  bool record(const api::ObjectKey& key, const CanaryTarget& target, const base::Status& answer) {
+  bool record(const api::ObjectKey& key, const CanaryTarget& target,
+              const base::Result<std::string>& answer) {
     const std::lock_guard lock(mutex);
     const auto found = entries.find(key);
     if (found == entries.end()) return false;
@@ -75,9 +137,9 @@ struct CanaryProber::State {
                       before == CanaryState::Passed;
     if (answer || busy) {
       entry.misses = 0;
-      entry.result = {CanaryState::Passed, ""};
+      entry.result = {.state = CanaryState::Passed, .message = answer ? *answer : message_before};
     } else if (++entry.misses >= options.failures_allowed || before != CanaryState::Passed) {
-      entry.result = {CanaryState::Failed, answer.error().message()};
+      entry.result = {CanaryState::Failed, answer.error().message(), answer.error().code()};
     }
     const bool good = answer.has_value() || busy;
     const int exponent = std::min(entry.misses, 6);
@@ -91,7 +153,7 @@ struct CanaryProber::State {
   }
 
   void ask(const base::Context& ctx, const api::ObjectKey& key, const CanaryTarget& target) {
-    const base::Status answer = probe(ctx, target);
+    const base::Result<std::string> answer = probe(ctx, target);
     if (!ctx.stopped() && record(key, target, answer)) on_change(key);
   }
 
@@ -156,34 +218,34 @@ void CanaryProber::forget(const api::ObjectKey& workspace) {
 
 CanaryProber::Probe token_probe(std::chrono::milliseconds timeout) {
   // One client for all probes; built here so that a failure to build it is every probe's error.
-  net::HttpClient::Options options;
-  options.connect_timeout = std::chrono::seconds(5);
-  options.max_response_bytes = 1 << 20;
-  auto made = net::HttpClient::create(options);
-  auto client = made ? std::shared_ptr<net::HttpClient>(*std::move(made)) : nullptr;
-  return [client, timeout](const base::Context& ctx, const CanaryTarget& target) -> base::Status {
+  auto client = make_client();
+  return [client, timeout](const base::Context& ctx,
+                           const CanaryTarget& target) -> base::Result<std::string> {
     if (!client) return base::Error(base::ErrorCode::Internal, "no HTTP client");
+    const base::Context limited = ctx.with_timeout(timeout);
+    if (!target.adapters_revision.empty()) TRY(check_adapters(limited, *client, target));
     net::HttpClientRequest request;
     request.method = "POST";
     request.url = fmt::format("http://{}/v1/completions", target.address);
     request.headers.set("Content-Type", "application/json");
     request.body = R"({"prompt":"Hello","max_tokens":1,"temperature":0})";
-    const auto response = client->send(ctx.with_timeout(timeout), request);
-    if (!response) return response.error();
-    if (response->status == 429 || response->status == 503) {
-      return base::Error(base::ErrorCode::Throttled, "the server is busy");
-    }
-    if (response->status != 200) {
-      return base::Error(base::ErrorCode::Invalid,
-                         fmt::format("the server answered {}: {}", response->status,
-                                     response->body.substr(0, kMaxQuotedBytes)));
-    }
-    const json::Value answer = TRY(json::parse(response->body));
-    if (json::find_int(answer, "usage.completion_tokens").value_or(0) < 1) {
+    const json::Value answer = TRY(ask_json(limited, *client, request));
+    if (json::find_int(answer, "usage.completion_tokens").value_or(0) < 1)
       return base::Error(base::ErrorCode::Invalid, "the server's answer holds no token");
-    }
-    return {};
+    return std::string();
   };
+}
+
+CanaryProber::Probe progress_probe() {
+  auto client = make_client();
+  return
+      [client](const base::Context& ctx, const CanaryTarget& target) -> base::Result<std::string> {
+        if (!client) return base::Error(base::ErrorCode::Internal, "no HTTP client");
+        net::HttpClientRequest request;
+        request.url = fmt::format("http://{}/progress", target.address);
+        return describe_progress(
+            TRY(ask_json(ctx.with_timeout(std::chrono::seconds(5)), *client, request)));
+      };
 }
 
 }  // namespace workspace

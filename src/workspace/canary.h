@@ -17,7 +17,8 @@ namespace workspace {
 struct CanaryTarget {
   std::string pod_uid;
   std::int32_t restarts = 0;
-  std::string address;  ///< `10.0.0.7:5000`
+  std::string address;            ///< `10.0.0.7:5000`
+  std::string adapters_revision;  ///< The adapters it is to follow; "" for any.
   friend bool operator==(const CanaryTarget&, const CanaryTarget&) = default;
 };
 
@@ -25,7 +26,8 @@ enum class CanaryState { Unknown, Passed, Failed };
 
 struct CanaryResult {
   CanaryState state = CanaryState::Unknown;
-  std::string message;  ///< Why it failed.
+  std::string message;                               ///< Why it failed, or what it said.
+  base::ErrorCode code = base::ErrorCode::Internal;  ///< Of a failure.
 };
 
 /// Asks pods for one token, off the reconcile threads, and remembers the answers. A pod that passed
@@ -38,8 +40,8 @@ class CanaryProber {
     int failures_allowed = 3;                ///< For a target that passed before.
     std::size_t threads = 4;
   };
-  /// Errors of a probe are its message; Throttled means alive but busy.
-  using Probe = std::function<base::Status(const base::Context&, const CanaryTarget&)>;
+  /// What the pod has to say. Throttled means alive but busy.
+  using Probe = std::function<base::Result<std::string>(const base::Context&, const CanaryTarget&)>;
   /// Called on a prober thread when a result changed.
   using OnChange = std::function<void(const api::ObjectKey& workspace)>;
 
@@ -60,7 +62,11 @@ class CanaryProber {
   std::unique_ptr<State> state_;
 };
 
-/// The probe of preset pods: one token from `POST http://ADDRESS/v1/completions`.
+/// The probe of preset pods: one token from `POST http://ADDRESS/v1/completions`, and from
+/// `GET /v1/adapters` that the wanted adapters are loaded (NotFound when one of them cannot be).
 CanaryProber::Probe token_probe(std::chrono::milliseconds timeout);
+
+/// The probe of tuners: how far they are, for people: `step 120/300, loss 1.31, 40s left`.
+CanaryProber::Probe progress_probe();
 
 }  // namespace workspace

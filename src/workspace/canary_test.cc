@@ -26,14 +26,15 @@ class Canary : public ::testing::Test {
   std::vector<CanaryTarget> asked;
   int changes = 0;
   base::ManualClock clock{{}};
-  CanaryProber prober{{},
-                      clock,
-                      [this](const base::Context&, const CanaryTarget& target) -> base::Status {
-                        asked.push_back(target);
-                        if (answer) return *answer;
-                        return {};
-                      },
-                      [this](const api::ObjectKey&) { ++changes; }};
+  CanaryProber prober{
+      {},
+      clock,
+      [this](const base::Context&, const CanaryTarget& target) -> base::Result<std::string> {
+        asked.push_back(target);
+        if (answer) return *answer;
+        return std::string();
+      },
+      [this](const api::ObjectKey&) { ++changes; }};
 };
 
 TEST_F(Canary, PassesWithTheFirstToken) {

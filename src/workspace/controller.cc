@@ -9,6 +9,7 @@
 #include "api/nodeclaim/machine.h"
 #include "api/nodeclaim/nodeclaim.h"
 #include "api/workspace/names.h"
+#include "workspace/tune.h"
 
 namespace workspace {
 namespace {
@@ -46,6 +47,7 @@ Live live_from(const std::shared_ptr<const T>& object) {
 
 Live live_of(const Observed& observed, const Desired& desired) {
   if (desired.type == api::StatefulSet::kType) return live_from(observed.stateful_set);
+  if (desired.type == api::ConfigMap::kType) return live_from(observed.adapters_config);
   const bool main =
       json::find_string(desired.object, "metadata.name") == observed.workspace->metadata.name;
   return live_from(main ? observed.service : observed.headless_service);
@@ -58,6 +60,7 @@ json::Value as_known(const Desired& desired) {
     auto known = json::decode<api::StatefulSet>(desired.object);
     return known ? json::encode(*known) : desired.object;
   }
+  if (desired.type == api::ConfigMap::kType) return desired.object;
   auto known = json::decode<api::Service>(desired.object);
   return known ? json::encode(*known) : desired.object;
 }
@@ -90,8 +93,9 @@ bool has_finalizer(const api::ObjectMeta& metadata) {
 bool is_running_pod(const api::Workspace& workspace, const api::Pod& pod) {
   if (pod.status.phase == "Succeeded" || pod.status.phase == "Failed") return false;
   const api::OwnerReference* owner = api::find_controller(pod.metadata);
-  return owner && owner->kind == api::StatefulSet::kType.kind &&
-         owner->name == workspace.metadata.name;
+  const bool workload =
+      owner && (owner->kind == api::StatefulSet::kType.kind || owner->kind == api::Job::kType.kind);
+  return workload && owner->name == workspace.metadata.name;
 }
 
 }  // namespace
@@ -105,6 +109,17 @@ void WorkspaceController::catch_up(const Observed& observed) {
   }
   if (observed.stateful_set)
     recent_.seen(workspace, name_of(api::StatefulSet::kType, workspace.name));
+  if (observed.job) {
+    recent_.seen(workspace, name_of(api::Job::kType, workspace.name));
+  } else {
+    recent_.seen(workspace, "removal of " + name_of(api::Job::kType, workspace.name));
+  }
+  if (!observed.stateful_set)
+    recent_.seen(workspace, "removal of " + name_of(api::StatefulSet::kType, workspace.name));
+  if (observed.adapters_config) {
+    recent_.seen(workspace,
+                 name_of(api::ConfigMap::kType, observed.adapters_config->metadata.name));
+  }
   if (observed.service) recent_.seen(workspace, name_of(api::Service::kType, workspace.name));
   if (observed.headless_service)
     recent_.seen(workspace, name_of(api::Service::kType, workspace.name + "-headless"));
@@ -112,10 +127,13 @@ void WorkspaceController::catch_up(const Observed& observed) {
 
 void WorkspaceController::forget(const api::ObjectKey& key) {
   deps_.canary.forget(key);
+  deps_.progress.forget(key);
   recent_.forget(key);
   workspace_writes_.forget(api::Workspace::kType, key);
   status_writes_.forget(api::Workspace::kType, key);
   object_writes_.forget(api::StatefulSet::kType, key);
+  object_writes_.forget(api::Job::kType, key);
+  object_writes_.forget(api::ConfigMap::kType, {key.ns, key.name + "-adapters"});
   object_writes_.forget(api::Service::kType, key);
   object_writes_.forget(api::Service::kType, {key.ns, key.name + "-headless"});
 }
@@ -138,7 +156,8 @@ base::Result<kube::Requeue> WorkspaceController::reconcile(const Ctx& ctx,
   std::optional<ServePlan> serving;
   std::optional<ServingState> state;
   CanaryResult canary;
-  if (observed->workspace->inference) {
+  if (done && observed->workspace->tuning) done = carry_out_tuning(ctx, *observed, nodes);
+  if (observed->serves) {
     serving = plan_serving(*observed, nodes, deps_.options);
     // A workload that runs is kept up to date even while its nodes have trouble.
     if (done && (nodes.ready || observed->stateful_set))
@@ -149,7 +168,10 @@ base::Result<kube::Requeue> WorkspaceController::reconcile(const Ctx& ctx,
     } else {
       deps_.canary.forget(key);  // Its address may soon be another's.
     }
+  } else {
+    deps_.canary.forget(key);
   }
+  const CanaryResult progress = ask_progress(*observed);
   // Somebody else wrote first: the copy is old, and so is all that was planned from it.
   if (!done && done.error().code() == ErrorCode::Conflict) return done.error();
   StatusInputs inputs{.observed = *observed,
@@ -157,15 +179,77 @@ base::Result<kube::Requeue> WorkspaceController::reconcile(const Ctx& ctx,
                       .serving = serving ? &*serving : nullptr,
                       .state = state ? &*state : nullptr,
                       .canary = canary,
+                      .progress = progress.message,
                       .error = done ? std::nullopt : std::optional(done.error()),
                       .now = base::format_rfc3339(deps_.clock.now())};
   const Status status_written = write_status(ctx, *observed, compute_status(inputs));
   if (!done) return done.error();
   if (!status_written) return status_written.error();
   // What was written should show up soon; if it does not, it was lost.
-  return recent_.has_pending(observed->workspace->metadata)
-             ? kube::Requeue::after(RecentWrites::kLag)
-             : kube::Requeue::none();
+  const kube::Requeue lost = recent_.has_pending(observed->workspace->metadata)
+                                 ? kube::Requeue::after(RecentWrites::kLag)
+                                 : kube::Requeue::none();
+  return observed->serving_left
+             ? kube::Requeue::sooner(lost, kube::Requeue::after(*observed->serving_left))
+             : lost;
+}
+
+CanaryResult WorkspaceController::ask_progress(const Observed& observed) {
+  const auto key = observed.workspace->metadata.key();
+  if (const auto tuner = running_tuner(observed))
+    return deps_.progress.result(key, {tuner->uid, tuner->restarts, tuner->address, ""});
+  deps_.progress.forget(key);
+  return {};
+}
+
+Status WorkspaceController::remove_workload(const Ctx& ctx, const Observed& observed,
+                                            const api::ResourceType& type,
+                                            const api::ObjectMeta& live) {
+  const api::ObjectMeta& workspace = observed.workspace->metadata;
+  const std::string removal = "removal of " + name_of(type, live.name);
+  if (live.deleting() || recent_.is_pending(workspace, removal)) return {};
+  TRY(ignore(deps_.client.remove(ctx, type, live.key(),
+                                 {.propagation = kube::Propagation::Background,
+                                  .grace_period_seconds = {},
+                                  .uid = live.uid,
+                                  .resource_version = {}}),
+             ErrorCode::NotFound));
+  recent_.note(workspace, removal);
+  return {};
+}
+
+Status WorkspaceController::carry_out_tuning(const Ctx& ctx, const Observed& observed,
+                                             const NodePlan& nodes) {
+  const api::Workspace& workspace = *observed.workspace;
+  const api::ObjectMeta& meta = workspace.metadata;
+  // Server and tuner do not fit on one node together, and an old adapter is not what is asked for.
+  if (!observed.serves && observed.stateful_set)
+    return remove_workload(ctx, observed, api::StatefulSet::kType, observed.stateful_set->metadata);
+  if (observed.job) {
+    return is_outdated_job(workspace, *observed.job)
+               ? remove_workload(ctx, observed, api::Job::kType, observed.job->metadata)
+               : Status();
+  }
+  if (observed.tuning != TuningPhase::Training || !nodes.ready || nodes.problem) return {};
+  const std::string what = name_of(api::Job::kType, meta.name);
+  if (recent_.is_pending(meta, what)) return {};
+  const Desired job = tuning_job(observed, nodes, deps_.options);
+  kube::WriteOptions options;
+  options.field_manager = kFieldManager;
+  const auto created = deps_.client.create(ctx, job.type, job.object, options);
+  if (!created && created.error().code() == ErrorCode::AlreadyExists) {
+    return base::Error(ErrorCode::AlreadyExists,
+                       fmt::format("{} exists already: an older one is still going, or it does not "
+                                   "belong to this workspace; in that case remove it or rename the "
+                                   "workspace",
+                                   what));
+  }
+  if (!created) return base::Error(created.error()).context("creating " + what);
+  recent_.note(meta, what);
+  deps_.events.record(kube::ObjectReference::of(workspace), kube::EventType::Normal,
+                      "TuningStarted",
+                      fmt::format("Job {} trains {}", meta.name, workspace.tuning->preset->name));
+  return {};
 }
 
 Status WorkspaceController::ensure_finalizer(const Ctx& ctx, const Observed& observed) {
@@ -341,6 +425,7 @@ base::Result<kube::Requeue> WorkspaceController::finalize(const Ctx& ctx,
   const api::Workspace& workspace = *observed.workspace;
   const auto key = workspace.metadata.key();
   deps_.canary.forget(key);
+  deps_.progress.forget(key);
   if (!has_finalizer(workspace.metadata)) return kube::Requeue::none();
   NodePlan no_nodes;
   StatusInputs inputs{.observed = observed,
@@ -351,20 +436,16 @@ base::Result<kube::Requeue> WorkspaceController::finalize(const Ctx& ctx,
   TRY(write_status(ctx, observed, compute_status(inputs)));
 
   // Pods end before their nodes go, so that they can end well.
-  if (observed.stateful_set && !observed.stateful_set->metadata.deleting()) {
-    TRY(ignore(deps_.client.remove(ctx, api::StatefulSet::kType, key,
-                                   {.propagation = kube::Propagation::Background,
-                                    .grace_period_seconds = {},
-                                    .uid = observed.stateful_set->metadata.uid,
-                                    .resource_version = {}}),
-               ErrorCode::NotFound));
-    return kube::Requeue::none();  // Its deletion is an event.
-  }
+  if (observed.stateful_set)
+    TRY(remove_workload(ctx, observed, api::StatefulSet::kType, observed.stateful_set->metadata));
+  if (observed.job) TRY(remove_workload(ctx, observed, api::Job::kType, observed.job->metadata));
   const bool pods_left =
       std::any_of(observed.pods.begin(), observed.pods.end(),
                   [&](const auto& pod) { return is_running_pod(workspace, *pod); });
-  if (observed.stateful_set || pods_left) return kube::Requeue::none();
-  if (recent_.is_pending(workspace.metadata, name_of(api::StatefulSet::kType, key.name)))
+  if (observed.stateful_set || observed.job || pods_left)
+    return kube::Requeue::none();  // Their end is an event.
+  if (recent_.is_pending(workspace.metadata, name_of(api::StatefulSet::kType, key.name)) ||
+      recent_.is_pending(workspace.metadata, name_of(api::Job::kType, key.name)))
     return kube::Requeue::after(kWorkloadDelay);
 
   if (deps_.options.provisioner != NodeProvisioner::Byo) {

@@ -33,6 +33,7 @@ class WorkspaceController final : public kube::Reconciler {
     kube::Client& client;
     const Observer& observer;
     CanaryProber& canary;
+    CanaryProber& progress;  ///< Of tuners.
     kube::EventRecorder& events;
     const base::Clock& clock;
     const Options& options;
@@ -48,12 +49,19 @@ class WorkspaceController final : public kube::Reconciler {
   base::Status ensure_finalizer(const Ctx& ctx, const Observed& observed);
   base::Status carry_out_nodes(const Ctx& ctx, const Observed& observed, const NodePlan& plan);
   base::Status carry_out_serving(const Ctx& ctx, const Observed& observed, const ServePlan& plan);
+  /// The Job of a tuning: made once its node is there, replaced when another is asked for.
+  base::Status carry_out_tuning(const Ctx& ctx, const Observed& observed, const NodePlan& nodes);
+  /// Deletes an object of ours unless that is under way.
+  base::Status remove_workload(const Ctx& ctx, const Observed& observed,
+                               const api::ResourceType& type, const api::ObjectMeta& live);
   base::Status write_object(const Ctx& ctx, const Observed& observed, const Desired& desired);
   base::Status write_status(const Ctx& ctx, const Observed& observed,
                             const api::WorkspaceStatus& wanted);
   base::Status create_object(const Ctx& ctx, const Observed& observed, const Desired& desired);
   base::Status update_object(const Ctx& ctx, const Observed& observed, const Desired& desired,
                              const json::Value& live);
+  /// What the running tuner said last.
+  CanaryResult ask_progress(const Observed& observed);
   /// Drops the notes of writes that the local copies show by now.
   void catch_up(const Observed& observed);
   /// Everything remembered of a workspace that is gone.

@@ -66,8 +66,13 @@ Target wanted_nodes(const Observed& observed, const Options& options) {
   const api::Workspace& workspace = *observed.workspace;
   // A workspace that cannot run must not cost a node.
   if (auto blocker = find_blocker(observed)) return {1, std::move(blocker)};
-  // The native runtime does not spread one model over nodes: each node holds a whole replica.
-  const std::int32_t count = std::max<std::int32_t>(1, workspace.resource.count.value_or(1));
+  // A tuning that ended without anything to serve needs no node any more.
+  if (observed.tuning == TuningPhase::Done || observed.tuning == TuningPhase::Failed)
+    return {0, std::nullopt};
+  // The native runtime does not spread one model over nodes: each node holds a whole replica, and
+  // one trains.
+  const std::int32_t count =
+      workspace.tuning ? 1 : std::max<std::int32_t>(1, workspace.resource.count.value_or(1));
   if (!observed.preset || !observed.sku || options.provisioner == NodeProvisioner::Byo)
     return {count, std::nullopt};
   const auto weights = observed.preset->weights_bytes();
@@ -241,8 +246,8 @@ NodePlan plan_provisioned(const Observed& observed, const Options& options, Node
   const std::int32_t lacking = plan.target - static_cast<std::int32_t>(plan.reused.size());
   const std::int32_t needed = plan.problem ? 0 : lacking;
   // Nothing runs and nothing can: what nodes there are go back. A workload that runs keeps its
-  // nodes.
-  if (!plan.problem || !observed.stateful_set) plan_claims(observed, needed, plan);
+  // nodes until it is gone.
+  if (needed > 0 || !observed.stateful_set) plan_claims(observed, needed, plan);
 
   std::vector<const api::Node*> own;
   std::int32_t ready = 0;
@@ -274,6 +279,9 @@ NodePlan plan_provisioned(const Observed& observed, const Options& options, Node
     reason = "NodePluginsNotReady";
     message = fmt::format("{} nodes are ready but announce no {}; is the device plugin running?",
                           without_gpu, kGpuResource);
+  } else if (plan.target == 0 && !plan.problem) {
+    reason = "NodesReleased";
+    message = "the tuning has ended and needs no node any more";
   } else if (!enough) {
     reason = "NodeNotReady";
     message = fmt::format("{} of {} nodes are ready", ready, plan.target);
@@ -297,6 +305,12 @@ json::Object node_class(const std::string& cloud) {
 }
 
 }  // namespace
+
+const api::PresetSpec* chosen_preset(const api::Workspace& workspace) {
+  if (workspace.tuning) return workspace.tuning->preset ? &*workspace.tuning->preset : nullptr;
+  const auto& inference = workspace.inference;
+  return inference && inference->preset ? &*inference->preset : nullptr;
+}
 
 bool Claim::ready() const {
   if (deleting) return false;

@@ -173,15 +173,20 @@ TEST(PlanNodes, KnowsEveryBlocker) {
   EXPECT_EQ(problem(workspace), "ConfigMapNotFound");
   workspace = preset_workspace();
   workspace.inference->adapters.emplace_back();
-  EXPECT_EQ(problem(workspace), "AdaptersNotAvailable");
+  EXPECT_EQ(problem(workspace), "AdapterIncomplete");
   workspace = preset_workspace();
   workspace.metadata.annotations[std::string(api::kAnnotationRuntime)] = "vllm";
   EXPECT_EQ(problem(workspace), "RuntimeNotAvailable");
   workspace = preset_workspace();
   workspace.inference->preset.reset();
   EXPECT_EQ(problem(workspace), "NothingToRun");
-  workspace.tuning.emplace();
-  EXPECT_EQ(problem(workspace), "TuningNotAvailable");
+  workspace = tuning_workspace();
+  EXPECT_EQ(problem(workspace), "none");
+  workspace.tuning->config = "missing";
+  EXPECT_EQ(problem(workspace), "ConfigMapNotFound");
+  workspace = tuning_workspace();
+  workspace.tuning->output->image.clear();
+  EXPECT_EQ(problem(workspace), "NothingToRun");
 }
 
 TEST(PlanNodes, TakesAnIdOfTheHubAsItComes) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "api/apps.h"
+#include "api/batch.h"
 #include "api/core/config.h"
 #include "api/core/node.h"
 #include "api/core/pod.h"
@@ -28,6 +30,15 @@ struct Claim {
   bool ready() const;
 };
 
+/// How far a tuning is.
+enum class TuningPhase {
+  None,      ///< No tuning is asked for.
+  Training,  ///< Its Job is to be made, or runs.
+  Serving,   ///< The adapter is there and is to be served.
+  Done,      ///< The adapter is there; nothing is to run any more.
+  Failed,
+};
+
 /// One workspace and everything about it, read once at the start of a reconcile.
 struct Observed {
   std::shared_ptr<const api::Workspace> workspace;
@@ -38,12 +49,23 @@ struct Observed {
   std::shared_ptr<const api::StatefulSet> stateful_set;  ///< Null when absent; so below.
   std::shared_ptr<const api::Service> service;
   std::shared_ptr<const api::Service> headless_service;
-  std::vector<std::shared_ptr<const api::Pod>> pods;  ///< Carrying this workspace's label.
-  std::shared_ptr<const api::ConfigMap> config;       ///< Of `inference.config`, when it exists.
+  std::vector<std::shared_ptr<const api::Pod>> pods;      ///< Carrying this workspace's label.
+  std::shared_ptr<const api::Job> job;                    ///< Of the tuning.
+  std::shared_ptr<const api::ConfigMap> adapters_config;  ///< What the server's adapters are.
+  /// Of `inference.config` or `tuning.config`, when it exists.
+  std::shared_ptr<const api::ConfigMap> config;
+  TuningPhase tuning = TuningPhase::None;
+  /// Until serving after tuning has to end, if it has to.
+  std::optional<std::chrono::seconds> serving_left;
+  /// What is to be served: `inference`, or after a tuning its preset with the new adapter.
+  std::optional<api::InferenceSpec> serves;
   bool config_known = true;  ///< False while the ConfigMap named there is still being looked up.
   std::optional<model::Preset> preset;  ///< Nothing for templates and unknown names.
   std::optional<model::Sku> sku;        ///< Of `resource.instanceType`, when known.
 };
+
+/// The preset to serve or to tune; null when the workspace names none.
+const api::PresetSpec* chosen_preset(const api::Workspace& workspace);
 
 /// A reason for not being ready. `stalled`: waiting does not help, somebody has to act.
 struct Problem {

@@ -14,6 +14,7 @@
 #include "workspace/config_maps.h"
 #include "workspace/controller.h"
 #include "workspace/nodes.h"
+#include "workspace/tune.h"
 
 namespace workspace {
 namespace {
@@ -57,6 +58,8 @@ constexpr const char* kByWorkspace = "workspace";  ///< Objects by the workspace
 constexpr const char* kByLabel = "label";          ///< Nodes by `key=value` of their labels.
 constexpr const char* kBySelector = "selector";    ///< Workspaces by a label that their nodes need.
 constexpr const char* kByConfig = "config";        ///< Workspaces by the ConfigMap they name.
+/// How often a running tuner is asked, and its workspace's status may change for it.
+constexpr std::chrono::seconds kProgressInterval{5};
 /// The place of workspaces whose selector asks for no label that tells nodes apart.
 constexpr const char* kAnyNode = "";
 
@@ -68,9 +71,17 @@ std::vector<std::string> labels_of(const api::Node& node) {
   return texts;
 }
 
+/// The ConfigMap that the workspace names, "" for none.
+const std::string& config_name(const api::Workspace& workspace) {
+  static const std::string none;
+  if (workspace.tuning) return workspace.tuning->config;
+  return workspace.inference ? workspace.inference->config : none;
+}
+
 std::vector<std::string> config_of(const api::Workspace& workspace) {
-  if (!workspace.inference || workspace.inference->config.empty()) return {};
-  return {api::ObjectKey{workspace.metadata.ns, workspace.inference->config}.text()};
+  const std::string& name = config_name(workspace);
+  if (name.empty()) return {};
+  return {api::ObjectKey{workspace.metadata.ns, name}.text()};
 }
 
 template <class T>
@@ -101,10 +112,14 @@ struct Operator::Parts final : public Observer {
         pods(deps.client, labelled(api::kLabelWorkspace)),
         stateful_sets(deps.client, labelled(api::kLabelWorkspace)),
         services(deps.client, labelled(api::kLabelWorkspace)),
+        jobs(deps.client, labelled(api::kLabelWorkspace)),
+        own_configs(deps.client, labelled(api::kLabelWorkspace)),
         configs(deps.client, [this](const api::ObjectKey& key) { on_config(key); }),
         canary({.interval = deps.options.canary_interval}, deps.clock,
                deps.canary_probe ? deps.canary_probe : token_probe(deps.options.canary_timeout),
-               [this](const api::ObjectKey& key) { controller->enqueue(key); }) {
+               [this](const api::ObjectKey& key) { controller->enqueue(key); }),
+        progress({.interval = kProgressInterval, .threads = 1}, deps.clock, progress_probe(),
+                 [this](const api::ObjectKey& key) { controller->enqueue(key); }) {
     if (deps.options.provisioner == NodeProvisioner::NodeClaim)
       node_claims = std::make_unique<kube::Informer<api::NodeClaim>>(
           deps.client, labelled(api::kLabelWorkspace));
@@ -115,8 +130,8 @@ struct Operator::Parts final : public Observer {
 
   void wire(const base::Context& ctx) {
     events = kube::EventRecorder::create(ctx, deps.client, "kaito-workspace");
-    reconciler = std::make_unique<WorkspaceController>(
-        WorkspaceController::Deps{deps.client, *this, canary, *events, deps.clock, deps.options});
+    reconciler = std::make_unique<WorkspaceController>(WorkspaceController::Deps{
+        deps.client, *this, canary, progress, *events, deps.clock, deps.options});
     controller = std::make_unique<kube::Controller>(
         kube::Controller::Options{.name = "workspace", .workers = deps.options.workers},
         *reconciler, deps.clock);
@@ -125,6 +140,8 @@ struct Operator::Parts final : public Observer {
     controller->watch_mapped<api::StatefulSet>(stateful_sets,
                                                workspace_in_namespace<api::StatefulSet>);
     controller->watch_mapped<api::Service>(services, workspace_in_namespace<api::Service>);
+    controller->watch_mapped<api::Job>(jobs, workspace_in_namespace<api::Job>);
+    controller->watch_mapped<api::ConfigMap>(own_configs, workspace_in_namespace<api::ConfigMap>);
     pods.add_index(kByWorkspace, index_key<api::Pod>);
     workspaces.add_index(kByConfig, config_of);
     workspaces.add_index(kBySelector, [](const api::Workspace& workspace) {
@@ -151,6 +168,8 @@ struct Operator::Parts final : public Observer {
     manager.add(pods);
     manager.add(stateful_sets);
     manager.add(services);
+    manager.add(jobs);
+    manager.add(own_configs);
     manager.add(*controller);
   }
 
@@ -220,14 +239,16 @@ struct Operator::Parts final : public Observer {
       for (const auto& machine : machines->by_index(kByWorkspace, key.text()))
         observed.claims.push_back(to_claim(*machine));
     }
-    if (const auto& inference = observed.workspace->inference) {
-      if (inference->preset) observed.preset = model::resolve_preset(inference->preset->name);
-      if (!inference->config.empty()) {
-        const ConfigMaps::Lookup found = configs.find({key.ns, inference->config});
-        observed.config_known = found.known;
-        observed.config = found.object;
-      }
+    if (const api::PresetSpec* preset = chosen_preset(*observed.workspace))
+      observed.preset = model::resolve_preset(preset->name);
+    if (const std::string& name = config_name(*observed.workspace); !name.empty()) {
+      const ConfigMaps::Lookup found = configs.find({key.ns, name});
+      observed.config_known = found.known;
+      observed.config = found.object;
     }
+    observed.job = jobs.get(key);
+    observed.adapters_config = own_configs.get({key.ns, key.name + "-adapters"});
+    resolve_phase(observed, deps.clock.now());
     observed.sku = model::find_sku(deps.options.cloud, observed.workspace->resource.instance_type);
     return observed;
   }
@@ -239,11 +260,14 @@ struct Operator::Parts final : public Observer {
   kube::Informer<api::Pod> pods;
   kube::Informer<api::StatefulSet> stateful_sets;
   kube::Informer<api::Service> services;
+  kube::Informer<api::Job> jobs;
+  kube::Informer<api::ConfigMap> own_configs;  ///< Those the operator made.
   std::unique_ptr<kube::Informer<api::NodeClaim>> node_claims;
   std::unique_ptr<kube::Informer<api::Machine>> machines;
   std::unique_ptr<kube::EventRecorder> events;
   mutable ConfigMaps configs;  ///< Begins watches when asked.
   CanaryProber canary;
+  CanaryProber progress;  ///< Asks tuners how far they are.
   std::unique_ptr<WorkspaceController> reconciler;
   std::unique_ptr<kube::Controller> controller;
 };
@@ -254,6 +278,7 @@ Operator::~Operator() { stop(); }
 base::Status Operator::start(const base::Context& ctx) {
   parts_->wire(ctx);
   parts_->canary.start(ctx);
+  parts_->progress.start(ctx);
   parts_->configs.start(ctx);
   return parts_->manager.start(ctx);
 }
@@ -261,6 +286,7 @@ base::Status Operator::start(const base::Context& ctx) {
 void Operator::stop() {
   parts_->manager.stop();
   parts_->configs.stop();
+  parts_->progress.stop();
   parts_->canary.stop();
 }
 

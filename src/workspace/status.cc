@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 
 #include "api/workspace/names.h"
+#include "workspace/pod_parts.h"
 
 namespace workspace {
 namespace {
@@ -138,6 +140,23 @@ bool is_current(const api::Pod& pod, const std::string& template_hash) {
   return found != pod.metadata.annotations.end() && found->second == template_hash;
 }
 
+/// The most telling fault of the pods that `counts` picks.
+std::optional<Problem> find_fault(const Observed& observed,
+                                  const std::function<bool(const api::Pod&)>& counts) {
+  std::optional<Finding> worst;
+  const auto consider = [&](std::optional<Finding> finding) {
+    if (finding && (!worst || finding->rank < worst->rank)) worst = std::move(finding);
+  };
+  for (const auto& pod : observed.pods) {
+    if (!counts(*pod)) continue;
+    consider(inspect_pod(*pod));
+    for (const auto& container : pod->status.init_container_statuses)
+      consider(inspect(*pod, container));
+    for (const auto& container : pod->status.container_statuses) consider(inspect(*pod, container));
+  }
+  return worst ? std::optional(std::move(worst->problem)) : std::nullopt;
+}
+
 /// Collects conditions with what they all share.
 class Conditions {
  public:
@@ -191,7 +210,11 @@ Verdict judge_inference(const StatusInputs& in) {
 }
 
 Verdict answered(const ServingState& state) {
-  return {true, "workspaceReady", fmt::format("pod {} answered with a token", state.canary_pod),
+  // The message names what was proved: other adapters have to be proved anew.
+  const std::string& adapters = state.canary_target->adapters_revision;
+  return {true, "workspaceReady",
+          fmt::format("pod {} answered with a token{}", state.canary_pod,
+                      adapters.empty() ? "" : ", with adapters of revision " + adapters),
           false};
 }
 
@@ -209,9 +232,10 @@ Verdict judge_workspace(const StatusInputs& in, const Verdict& inference) {
     case CanaryState::Passed:
       return answered(*in.state);
     case CanaryState::Failed:
-      return {false, "CanaryFailed",
-              limited(fmt::format("pod {} is ready but gave no token: {}", in.state->canary_pod,
-                                  in.canary.message)),
+      return {false,
+              in.canary.code == base::ErrorCode::NotFound ? "AdapterNotLoaded" : "CanaryFailed",
+              limited(fmt::format("pod {} is ready but does not serve what is wanted: {}",
+                                  in.state->canary_pod, in.canary.message)),
               false};
     case CanaryState::Unknown: {
       // After a restart of the operator nothing is known: what was ready stays so until a pod
@@ -227,6 +251,82 @@ Verdict judge_workspace(const StatusInputs& in, const Verdict& inference) {
   return {};
 }
 
+std::string where_the_adapter_is(const api::Workspace& workspace) {
+  const auto& output = workspace.tuning->output;
+  return output->image.empty() ? "the volume of tuning.output" : output->image;
+}
+
+/// The job's pods go when it fails: what they said last was written down before.
+std::string why_it_failed(const StatusInputs& in) {
+  const auto* before = api::find_condition(in.observed.workspace->status.conditions, "JobStarted");
+  if (before && before->reason != "WorkspaceTuningJobStatusStarted" &&
+      before->reason != "WorkspaceTuningJobStatusPending")
+    return before->message;
+  for (const auto& condition : in.observed.job->status.conditions) {
+    if (condition.type == "Failed" && condition.status == "True") return condition.message;
+  }
+  return "the job failed";
+}
+
+/// Whether the Job began, and how far it is.
+Verdict judge_job(const StatusInputs& in) {
+  const auto& job = in.observed.job;
+  switch (in.observed.tuning) {
+    case TuningPhase::Serving:
+    case TuningPhase::Done:
+      return {true, "WorkspaceTuningJobStatusSucceeded",
+              fmt::format("the adapter is at {}", where_the_adapter_is(*in.observed.workspace)),
+              false};
+    case TuningPhase::Failed:
+      return {true, "WorkspaceTuningJobStatusFailed", why_it_failed(in), true};
+    case TuningPhase::Training:
+    case TuningPhase::None:
+      break;
+  }
+  if (in.nodes.problem) return from_problem(*in.nodes.problem);
+  if (!job || job->metadata.deleting() || job->status.active == 0) {
+    return {false, "WorkspaceTuningJobStatusPending",
+            in.nodes.ready ? "waiting for the job" : "waiting for nodes", false};
+  }
+  if (const auto problem = find_fault(in.observed, [&](const api::Pod& pod) {
+        const api::OwnerReference* owner = api::find_controller(pod.metadata);
+        return owner && owner->uid == job->metadata.uid;
+      })) {
+    return {true, problem->reason, problem->message, false};
+  }
+  return {true, "WorkspaceTuningJobStatusStarted",
+          in.progress.empty() ? std::string("the job runs") : in.progress, false};
+}
+
+/// The answer for a tuning that does not serve (yet).
+Verdict judge_tuning(const StatusInputs& in, const Verdict& job) {
+  switch (in.observed.tuning) {
+    case TuningPhase::Done:
+      return {false, "TuningSucceeded", job.message + "; it is not served", false};
+    case TuningPhase::Failed:
+      return {false, "TuningFailed", job.message, true};
+    default:
+      break;
+  }
+  if (in.nodes.problem) return from_problem(*in.nodes.problem);
+  if (!in.nodes.ready && !job.ready) {
+    const api::Condition& resource = in.nodes.conditions.back();
+    return {false, resource.reason, resource.message, false};
+  }
+  return {false, job.reason, job.message, job.stalled};
+}
+
+std::string tuning_state(const Observed& observed) {
+  switch (observed.tuning) {
+    case TuningPhase::Done:
+      return "Succeeded";
+    case TuningPhase::Failed:
+      return "Failed";
+    default:
+      return observed.job ? "Running" : "Pending";
+  }
+}
+
 }  // namespace
 
 ServingState observe_serving(const Observed& observed, const ServePlan& plan) {
@@ -239,27 +339,21 @@ ServingState observe_serving(const Observed& observed, const ServePlan& plan) {
     state.replicas =
         static_cast<std::int32_t>(json::find_int(workload, "spec.replicas").value_or(0));
   }
-  std::optional<Finding> worst;
-  const auto consider = [&](std::optional<Finding> finding) {
-    if (finding && (!worst || finding->rank < worst->rank)) worst = std::move(finding);
-  };
+  const auto counts = [&](const api::Pod& pod) { return is_current(pod, plan.template_hash); };
+  state.problem = find_fault(observed, counts);
   for (const auto& pod : observed.pods) {
-    if (!is_current(*pod, plan.template_hash)) continue;
-    consider(inspect_pod(*pod));
-    for (const auto& container : pod->status.init_container_statuses)
-      consider(inspect(*pod, container));
-    for (const auto& container : pod->status.container_statuses) consider(inspect(*pod, container));
+    if (!counts(*pod)) continue;
     if (!is_pod_ready(*pod)) continue;
     ++state.ready_replicas;
     if (state.canary_target && pod->metadata.name > state.canary_pod) continue;
     std::int32_t restarts = 0;
     for (const auto& container : pod->status.container_statuses)
       restarts += container.restart_count;
-    state.canary_target = CanaryTarget{pod->metadata.uid, restarts,
-                                       fmt::format("{}:{}", pod->status.pod_ip, kServerPort)};
+    state.canary_target =
+        CanaryTarget{pod->metadata.uid, restarts,
+                     fmt::format("{}:{}", pod->status.pod_ip, kServerPort), plan.adapters_revision};
     state.canary_pod = pod->metadata.name;
   }
-  if (worst) state.problem = std::move(worst->problem);
   const auto& live = observed.stateful_set;
   state.rolled_out = live && !live->metadata.deleting() && state.replicas > 0 &&
                      state.ready_replicas >= state.replicas &&
@@ -292,28 +386,43 @@ api::WorkspaceStatus compute_status(const StatusInputs& in) {
 
   Verdict ready;
   if (workspace.tuning) {
-    ready = in.nodes.problem ? from_problem(*in.nodes.problem) : Verdict{};
-    conditions.set("JobStarted", false, "WorkspaceTuningJobStatusPending", ready.message);
-  } else {
+    const Verdict job = judge_job(in);
+    conditions.set("JobStarted", job.ready, job.reason,
+                   job.ready ? job.message : job.message + suffix);
+    if (!in.observed.serves) ready = judge_tuning(in, job);
+  }
+  if (in.observed.serves || !workspace.tuning) {
     const Verdict inference = judge_inference(in);
     conditions.set("InferenceReady", inference.ready, inference.reason,
                    inference.ready ? inference.message : inference.message + suffix);
     ready = judge_workspace(in, inference);
+  } else if (api::find_condition(status.conditions, "InferenceReady")) {
+    conditions.set("InferenceReady", false, ready.reason, ready.message);
   }
   conditions.set("WorkspaceReady", ready.ready, ready.reason,
                  ready.ready ? ready.message : ready.message + suffix);
-  conditions.set("WorkspaceSucceeded", ready.ready,
-                 ready.ready ? "workspaceSucceeded" : "workspacePending",
-                 ready.ready ? "workspace succeeds" : ready.message);
-  conditions.set("Ready", ready.ready, ready.reason, ready.message);
-  conditions.set("Reconciling", !ready.ready && !ready.stalled,
-                 ready.ready || ready.stalled ? "Settled" : ready.reason,
-                 ready.ready || ready.stalled ? "nothing is under way" : ready.message);
+  const bool trained =
+      in.observed.tuning == TuningPhase::Serving || in.observed.tuning == TuningPhase::Done;
+  const bool succeeded = ready.ready || trained;
+  const bool failed = in.observed.tuning == TuningPhase::Failed;
+  conditions.set("WorkspaceSucceeded", succeeded,
+                 succeeded ? "workspaceSucceeded"
+                 : failed  ? "workspaceFailed"
+                           : "workspacePending",
+                 succeeded ? "workspace succeeds" : ready.message);
+  // A tuning that was not to be served is as its user wanted it.
+  const bool settled = ready.ready || in.observed.tuning == TuningPhase::Done;
+  conditions.set("Ready", settled, ready.reason, ready.message);
+  const bool rests = settled || ready.stalled;
+  conditions.set("Reconciling", !rests, rests ? "Settled" : ready.reason,
+                 rests ? "nothing is under way" : ready.message);
   conditions.set("Stalled", ready.stalled, ready.stalled ? ready.reason : "NotStalled",
                  ready.stalled ? ready.message : "nobody has to act");
 
   const bool established = status.state == "Ready" || status.state == "NotReady";
   status.state = ready.ready ? "Ready" : (established ? "NotReady" : "Pending");
+  if (workspace.tuning && !ready.ready && !in.observed.serves)
+    status.state = tuning_state(in.observed);
   return status;
 }
 

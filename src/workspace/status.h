@@ -24,6 +24,7 @@ struct StatusInputs {
   const ServePlan* serving = nullptr;  ///< Null when the workspace does not serve.
   const ServingState* state = nullptr;
   CanaryResult canary;
+  std::string progress;              ///< What the running tuner said; "" for nothing.
   std::optional<base::Error> error;  ///< What went wrong in this pass.
   api::Time now;
 };

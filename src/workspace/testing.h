@@ -6,6 +6,7 @@
 #include "api/workspace/names.h"
 #include "workspace/observed.h"
 #include "workspace/options.h"
+#include "workspace/tune.h"
 
 /// Valid observations for tests; a test changes only what matters to it.
 namespace workspace::testing {
@@ -32,12 +33,25 @@ inline api::Workspace preset_workspace() {
   return made;
 }
 
+/// The tuning of the user's guide, with names filled in.
+inline api::Workspace tuning_workspace() {
+  api::Workspace made = preset_workspace();
+  made.inference.reset();
+  api::TuningSpec& tuning = made.tuning.emplace();
+  tuning.preset = api::PresetSpec{.name = "phi-3-mini-128k-instruct"};
+  tuning.method = "qlora";
+  tuning.input.emplace().urls = {"https://data.test/rows.parquet"};
+  tuning.output.emplace().image = "registry.test/adapter:1";
+  tuning.output->image_push_secret = "push";
+  return made;
+}
+
 inline Observed observed(const api::Workspace& workspace) {
   Observed made;
   made.workspace = std::make_shared<const api::Workspace>(workspace);
-  if (workspace.inference && workspace.inference->preset) {
-    made.preset = model::resolve_preset(workspace.inference->preset->name);
-  }
+  if (const api::PresetSpec* preset = chosen_preset(workspace))
+    made.preset = model::resolve_preset(preset->name);
+  resolve_phase(made, {});
   made.sku = model::find_sku("azure", workspace.resource.instance_type);
   return made;
 }

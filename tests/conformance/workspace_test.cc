@@ -123,9 +123,9 @@ class WorkspaceTest : public testing::Test {
         clock,
         {},
         options,
-        [this](const base::Context&, const workspace::CanaryTarget&) -> base::Status {
+        [this](const base::Context&, const workspace::CanaryTarget&) -> base::Result<std::string> {
           if (!answers) return base::Error(ErrorCode::Unavailable, "nobody answers");
-          return {};
+          return std::string();
         }});
     const auto started = running->start(base::Context());
     ASSERT_TRUE(started) << started.error().message();
