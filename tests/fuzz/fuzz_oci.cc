@@ -1,6 +1,11 @@
+#include <unistd.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <string_view>
 
@@ -8,6 +13,7 @@
 #include "oci/image_files.h"
 #include "oci/manifest.h"
 #include "oci/reference.h"
+#include "oci/unpack.h"
 
 namespace {
 
@@ -41,6 +47,38 @@ void check_manifest(std::string_view text) {
   }
 }
 
+/// Whatever an archive says, nothing appears beside the folder, and no link in it leads out.
+void check_unpack(std::string_view bytes, bool chosen) {
+  static const std::filesystem::path work =
+      std::filesystem::temp_directory_path() / ("kaito-fuzz-" + std::to_string(::getpid()));
+  const auto root = work / "in" / "root";
+  std::filesystem::remove_all(work);
+  std::filesystem::create_directories(root);
+  const auto layer = work / "layer";
+  std::ofstream(layer, std::ios::binary)
+      .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  oci::UnpackOptions options;
+  options.max_bytes = 1 << 20;
+  options.max_entries = 1000;
+  if (chosen) options.folders = {"data", "w/*/x"};
+  const auto unpacked =
+      oci::unpack_layers(base::Context(), {{layer, "a"}, {layer, "b"}}, root, options, {});
+  const auto entries = [](const std::filesystem::path& folder) {
+    return std::distance(std::filesystem::directory_iterator(folder), {});
+  };
+  require(entries(work) == 2 && entries(work / "in") == 1);
+  if (!unpacked) return;
+  const std::string inside = std::filesystem::canonical(unpacked->folder).string();
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(unpacked->folder)) {
+    require((entry.symlink_status().permissions() & std::filesystem::perms::set_uid) ==
+                std::filesystem::perms::none ||
+            entry.is_symlink());
+    std::error_code error;
+    const auto target = std::filesystem::canonical(entry.path(), error);
+    if (!error) require(target.string().starts_with(inside));
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -56,6 +94,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 'c':
       if (const auto config = oci::DockerConfig::parse(input)) (void)config->find("h", "r");
+      break;
+    case 't':
+      check_unpack(input, false);
+      break;
+    case 'd':
+      check_unpack(input, true);
       break;
     case 'w':
       (void)oci::parse_challenges(input);
