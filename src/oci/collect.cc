@@ -59,7 +59,7 @@ std::set<ino_t> mapped_inodes() {
 
 base::Result<base::UniqueFd> take_hold(const base::Context& ctx, const std::filesystem::path& path,
                                        int operation) {
-  base::UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, kHoldMode));
+  base::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, kHoldMode));
   if (!file) return file_error(fmt::format("creating {}", path.string()), errno);
   while (::flock(file.get(), operation | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK && errno != EINTR)
