@@ -308,7 +308,7 @@ Result<void> Tuner::plan(const base::Context& ctx) {
                             {"lossMiB", memory_.loss_bytes >> 20},
                             {"totalMiB", memory_.total_bytes() >> 20},
                             {"freeMiB", free >> 20},
-                            {"recompute", memory_.recompute == tuning::Recompute::PerBlock}});
+                            {"recompute", memory_.recompute != tuning::Recompute::Off}});
   if (memory_.fits) return {};
   code_ = ExitCode::Memory;
   return Error(
@@ -390,6 +390,7 @@ Result<tuning::Trainer> Tuner::make_trainer(const base::Context& ctx,
                               {.threads = static_cast<std::size_t>(options_.threads),
                                .kernels = kernels(),
                                .recompute = memory_.recompute,
+                               .activation_budget_bytes = memory_.activation_budget_bytes,
                                .seed = config_.training.seed}));
   ctx.log().info("model", {{"origin", model.origin()},
                            {"weightsMiB", model.weight_bytes() >> 20},

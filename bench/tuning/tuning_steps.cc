@@ -2,6 +2,7 @@
 //   tuning_steps MODEL [--sequence 256] [--batch 1] [--steps 5] [--format nf4|fp4|int8|bf16|f32]
 //                      [--kernels auto|scalar|avx2|avx512|avx512_bf16] [--threads 0] [--rank 8]
 //                      [--targets q_proj,v_proj|all-linear] [--recompute auto|off|on]
+//                      [--budget_mib 256]
 // All labels count, as in the peers' benchmark (baselines of PEFT: see bench/results/tuning.md).
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -22,7 +23,7 @@ std::map<std::string, std::string> parse(int argc, char** argv) {
   std::map<std::string, std::string> options = {
       {"sequence", "256"},   {"batch", "1"},        {"steps", "5"}, {"format", "nf4"},
       {"kernels", "auto"},   {"threads", "0"},      {"rank", "8"},  {"targets", "q_proj,v_proj"},
-      {"recompute", "auto"}, {"budget_mib", "2048"}};
+      {"recompute", "auto"}, {"budget_mib", "256"}};
   for (int i = 2; i + 1 < argc; i += 2) options[std::string(argv[i]).substr(2)] = argv[i + 1];
   return options;
 }

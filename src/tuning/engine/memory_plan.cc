@@ -107,13 +107,21 @@ MemoryPlan plan_memory(const Architecture& shape, const std::vector<LoraTarget>&
   const auto activations = [&](std::uint64_t blocks) { return tokens * (fixed + block * blocks); };
 
   plan.recompute = request.recompute;
-  plan.activation_bytes = activations(shape.layers);
-  if (request.recompute == Recompute::Auto) {
-    const bool all_fit =
-        request.available_bytes == 0 || plan.total_bytes() <= request.available_bytes;
-    plan.recompute = all_fit ? Recompute::Off : Recompute::PerBlock;
+  std::uint64_t kept = request.recompute == Recompute::Off ? shape.layers : 0;
+  if (request.recompute == Recompute::Auto && tokens > 0) {
+    plan.activation_bytes = activations(1);
+    if (request.available_bytes != 0) {
+      const std::uint64_t least = plan.total_bytes();
+      const std::uint64_t left =
+          request.available_bytes > least ? request.available_bytes - least : 0;
+      plan.activation_budget_bytes = std::min(plan.activation_budget_bytes, left);
+    }
+    kept = kept_blocks(shape, targets, Recompute::Auto, plan.activation_budget_bytes, tokens);
+    if (kept == shape.layers) plan.recompute = Recompute::Off;
+    if (kept == 0) plan.recompute = Recompute::PerBlock;
   }
-  if (plan.recompute == Recompute::PerBlock) plan.activation_bytes = activations(1);
+  // The block that is being computed has activations, kept or not.
+  plan.activation_bytes = activations(std::min<std::uint64_t>(kept + 1, shape.layers));
   plan.fits = request.available_bytes == 0 || plan.total_bytes() <= request.available_bytes;
   if (plan.fits) return plan;
   const std::uint64_t rest = plan.total_bytes() - plan.activation_bytes;

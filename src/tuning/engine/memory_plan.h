@@ -30,9 +30,12 @@ struct MemoryPlan {
   std::uint64_t adapter_bytes = 0;    ///< Low-rank pairs and their gradients.
   std::uint64_t optimizer_bytes = 0;  ///< AdamW's two moments.
   std::uint64_t activation_bytes = 0;
-  std::uint64_t loss_bytes = 0;          ///< One chunk of logits.
-  std::uint64_t scratch_bytes = 0;       ///< Packed operands.
-  Recompute recompute = Recompute::Off;  ///< The choice where the request left it open.
+  std::uint64_t loss_bytes = 0;     ///< One chunk of logits.
+  std::uint64_t scratch_bytes = 0;  ///< Packed operands.
+  /// The choice where the request left it open: Off when all blocks keep their activations, Auto
+  /// when those that fit `activation_budget_bytes` do, PerBlock when none does.
+  Recompute recompute = Recompute::Off;
+  std::uint64_t activation_budget_bytes = kDefaultActivationBytes;
   bool fits = true;
   /// Changes that would make it fit, the mildest first: `set gradient_checkpointing to true`.
   std::vector<std::string> advice;

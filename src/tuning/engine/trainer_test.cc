@@ -203,8 +203,12 @@ TEST(MemoryPlan, ChoosesToRecomputeAndSaysWhatToChange) {
   request.available_bytes = free.total_bytes() - 1;
   const MemoryPlan tight = plan_memory(shape, targets, request);
   EXPECT_TRUE(tight.fits);
-  EXPECT_EQ(tight.recompute, Recompute::PerBlock);
+  EXPECT_EQ(tight.recompute, Recompute::Auto);
+  EXPECT_LT(tight.activation_budget_bytes, free.activation_budget_bytes);
   EXPECT_LT(tight.total_bytes(), free.total_bytes());
+  request.available_bytes = tight.total_bytes() - 1;
+  request.recompute = Recompute::PerBlock;
+  EXPECT_LE(plan_memory(shape, targets, request).total_bytes(), tight.total_bytes());
   request.available_bytes = tight.total_bytes() / 2;
   const MemoryPlan none = plan_memory(shape, targets, request);
   EXPECT_FALSE(none.fits);
