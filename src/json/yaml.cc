@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <charconv>
 #include <set>
 
@@ -157,6 +158,16 @@ std::size_t YamlDocument::line_of(std::string_view path) const {
 }
 
 base::Result<std::vector<YamlDocument>> parse_yaml(std::string_view text) {
+  // YAML has no control characters (1.2, 5.1), and yaml-cpp never returns from some texts with NUL.
+  const auto wrong = std::find_if(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r';
+  });
+  if (wrong != text.end()) {
+    return base::Error(
+        base::ErrorCode::Invalid,
+        fmt::format("invalid YAML at line {}: control character {:#04x}",
+                    std::count(text.begin(), wrong, '\n') + 1, static_cast<int>(*wrong)));
+  }
   try {
     std::vector<YamlDocument> documents;
     for (const YAML::Node& node : YAML::LoadAll(std::string(text))) {
