@@ -163,7 +163,7 @@ base::Result<std::filesystem::path> draw_loss_curve(const std::filesystem::path&
       std::filesystem::is_directory(log) ? log / tuning::kTrainingLogFile : log;
   const std::string text = TRY(base::read_file(file, kMaxLogBytes));
   const std::string svg = TRY(base::with_context(loss_curve_svg(text), file.string()));
-  const std::filesystem::path picture = output.empty() ? file.parent_path() / "loss.svg" : output;
+  std::filesystem::path picture = output.empty() ? file.parent_path() / "loss.svg" : output;
   TRY(base::write_file_atomic(picture, svg, 0644));
   return picture;
 }
