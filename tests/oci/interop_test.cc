@@ -102,7 +102,7 @@ TEST_F(Interop, SkopeoCarriesWhatWePushed) {
     kaito(fmt::format("push adapter {}/{} --kind adapter --model-name phi --compression {}",
                       domain_, name, compression));
     run(fmt::format(
-        "rm -rf layout && skopeo copy --src-tls-verify=false docker://{0}/{1} "
+        "rm -rf layout && skopeo copy --preserve-digests --src-tls-verify=false docker://{0}/{1} "
         "oci:layout:it && skopeo copy --preserve-digests --dest-tls-verify=false oci:layout:it "
         "docker://{0}/back/{1}",
         domain_, name));
