@@ -64,13 +64,20 @@ json::Object step(std::string_view name, json::Array command, json::Array mounts
           {"terminationMessagePolicy", "FallbackToLogsOnError"}};
 }
 
+/// Names the files of a `credentials_volume` mounted at `path`.
+void add_credentials(json::Array& command, std::string_view path,
+                     const std::vector<std::string>& secrets) {
+  for (const std::string& secret : secrets) {
+    command.emplace_back("--authfile");
+    command.emplace_back(text(fmt::format("{}/{}.json", path, secret)));
+  }
+}
+
 json::Array push_command(const api::TuningSpec& tuning) {
   json::Array command = strings({"kaito", "image", "push", kResultsPath, tuning.output->image,
                                  "--kind", "adapter", "--model-name", tuning.preset->name});
-  if (!tuning.output->image_push_secret.empty()) {
-    command.emplace_back("--authfile");
-    command.emplace_back(text(kPushAuthPath));
-  }
+  if (!tuning.output->image_push_secret.empty())
+    add_credentials(command, kPushAuthPath, {tuning.output->image_push_secret});
   return command;
 }
 
@@ -88,8 +95,7 @@ std::optional<json::Object> data_step(const api::DataSource& input, const Option
     json::Array command =
         strings({"kaito", "image", "pull", input.image, kDataPath, "--kind", "dataset"});
     if (!input.image_pull_secrets.empty()) {
-      command.emplace_back("--authfile");
-      command.emplace_back(text(kDataAuthPath));
+      add_credentials(command, kDataAuthPath, input.image_pull_secrets);
       mounts.push_back(volume_mount("data-auth", kDataAuthPath));
     }
     return step("data-puller", std::move(command), std::move(mounts), options);

@@ -68,6 +68,7 @@ TEST(TuningJob, TakesOneStepAfterTheOther) {
   EXPECT_THAT(text, HasSubstr(R"("--url","https://data.test/rows.parquet")"));
   EXPECT_THAT(text, HasSubstr(R"("--method","qlora")"));
   EXPECT_THAT(text, HasSubstr(R"("path":"push.json")"));
+  EXPECT_THAT(text, HasSubstr(R"("--authfile","/etc/kaito/push-auth/push.json")"));
 }
 
 TEST(TuningJob, OnAVolumeEndsWithTheTuner) {
