@@ -19,6 +19,7 @@
 #include "nodeagent/pod_manager.h"
 #include "nodeagent/proxy/service_proxy.h"
 #include "nodeagent/scheduler/scheduler.h"
+#include "nodeagent/volumes/volumes.h"
 
 namespace nodeagent {
 namespace {
@@ -26,7 +27,12 @@ namespace {
 constexpr std::size_t kPodWorkers = 4;
 constexpr std::chrono::milliseconds kConfigTimeout{10'000};
 
-/// ConfigMaps and Secrets are read when a container starts; few do, so nothing is watched.
+/// Finds pods by the ConfigMaps and Secrets that their volumes show.
+constexpr const char* kByVolume = "volume";
+
+/// ConfigMaps and Secrets are read when a container starts and after each change of one that
+/// running pods show. The watches only tell of changes: what is read is never older than what was
+/// read before.
 class ApiConfigs final : public ConfigSource {
  public:
   ApiConfigs(base::Context ctx, kube::Client& client) : ctx_(std::move(ctx)), client_(client) {}
@@ -98,6 +104,8 @@ struct NodeAgent::Parts {
   std::unique_ptr<kube::Informer<api::Node>> nodes;
   std::unique_ptr<kube::Informer<api::Service>> services;
   std::unique_ptr<kube::Informer<api::Endpoints>> endpoints;
+  std::unique_ptr<kube::Informer<api::ConfigMap>> config_maps;
+  std::unique_ptr<kube::Informer<api::Secret>> secrets;
   std::unique_ptr<PodManager> pods_manager;
   std::unique_ptr<NodeStatusController> node_status;
   std::unique_ptr<Scheduler> scheduler;
@@ -112,6 +120,7 @@ struct NodeAgent::Parts {
   base::Result<Isolation> choose_isolation(const base::Context& ctx);
   base::Status register_node(const base::Context& ctx) const;
   void make_pod_control(const base::Context& ctx, Isolation isolation);
+  void make_volume_watches();
   void make_node_control();
   void make_scheduling();
   void make_proxy(const base::Context& ctx);
@@ -179,6 +188,23 @@ void NodeAgent::Parts::make_pod_control(const base::Context& ctx, Isolation isol
     }
   });
   manager->add(*pod_controller);
+}
+
+void NodeAgent::Parts::make_volume_watches() {
+  const auto tell = [this](std::string_view kind, const api::ObjectKey& key) {
+    for (const auto& pod : pods->by_index(kByVolume, volume_reference(kind, key)))
+      pods_manager->volumes_changed(pod->metadata.key());
+  };
+  config_maps = std::make_unique<kube::Informer<api::ConfigMap>>(client);
+  config_maps->add_handler([tell](const kube::Change<api::ConfigMap>& change) {
+    tell(api::ConfigMap::kType.kind, change.any().metadata.key());
+  });
+  secrets = std::make_unique<kube::Informer<api::Secret>>(client);
+  secrets->add_handler([tell](const kube::Change<api::Secret>& change) {
+    tell(api::Secret::kType.kind, change.any().metadata.key());
+  });
+  manager->add(*config_maps);
+  manager->add(*secrets);
 }
 
 void NodeAgent::Parts::make_node_control() {
@@ -265,11 +291,13 @@ base::Status NodeAgent::start(const base::Context& outer) {
   if (!parts.options.register_node.empty()) TRY(parts.register_node(outer));
   parts.pods = std::make_unique<kube::Informer<api::Pod>>(parts.client);
   parts.pods->add_index(Scheduler::kByNode, Scheduler::node_of);
+  parts.pods->add_index(kByVolume, volume_references);
   parts.nodes = std::make_unique<kube::Informer<api::Node>>(parts.client);
   parts.manager = std::make_unique<kube::Manager>(parts.log);
   parts.manager->add(*parts.nodes);
   parts.manager->add(*parts.pods);
   parts.make_pod_control(ctx, isolation);
+  parts.make_volume_watches();
   parts.make_node_control();
   if (parts.options.schedule) parts.make_scheduling();
   if (parts.options.proxy_services) parts.make_proxy(ctx);

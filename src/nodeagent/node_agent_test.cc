@@ -205,6 +205,88 @@ TEST_F(NodeAgentTest, MissingThingsAreNamedAndWaitedFor) {
       << waiting("foreign");
 }
 
+TEST_F(NodeAgentTest, VolumesOfARunningPodFollowTheirObjects) {
+  const auto put = [&](const std::string& name, const std::string& data) {
+    const json::Value map =
+        *json::parse(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":")" + name +
+                     R"(","namespace":"default"},"data":)" + data + "}");
+    const api::ObjectKey key{"default", name};
+    const bool there = client_->get(ctx_, api::ConfigMap::kType, key).has_value();
+    const auto written =
+        there ? client_->patch(ctx_, api::ConfigMap::kType, key, kube::PatchType::Merge, map, {})
+              : client_->create(ctx_, api::ConfigMap::kType, map);
+    ASSERT_TRUE(written) << written.error().message();
+  };
+  put("settings", R"({"a":"one"})");
+  create(shell_pod(
+      "live",
+      "while :; do echo $(for f in /all/a /one /late/list /all/b /pod/tier; do cat $f 2>/dev/null "
+      "&& echo; done); sleep 0.05; "
+      "done",
+      R"(,"volumeMounts":[{"name":"all","mountPath":"/all"},{"name":"late","mountPath":"/late"},{"name":"pod","mountPath":"/pod"},
+                          {"name":"all","mountPath":"/one","subPath":"a"}])",
+      R"j(,"volumes":[{"name":"all","configMap":{"name":"settings"}},{"name":"late","configMap":{"name":"late","optional":true}},
+                      {"name":"pod","downwardAPI":{"items":[{"path":"tier","fieldRef":{"fieldPath":"metadata.labels['tier']"}}]}}])j"));
+  ASSERT_TRUE(wait_ready("live"));
+  // Without namespaces a mount is a replaced path, so a subPath cannot hold what it was.
+  const std::string held = agent_->isolation_note().empty() ? "one" : "two";
+  const auto shows = [&](const std::string& line) {
+    const bool seen = wait([&] { return log("live").ends_with("\n" + line + "\n"); });
+    if (!seen)
+      ADD_FAILURE() << line << "; log ends: "
+                    << log("live").substr(std::max<std::size_t>(80, log("live").size()) - 80);
+    return seen;
+  };
+  ASSERT_TRUE(shows("one one"));
+  put("settings", R"({"a":"two","b":"more"})");
+  ASSERT_TRUE(shows("two " + held + " more"));
+  put("late", R"({"list":"here"})");
+  ASSERT_TRUE(shows("two " + held + " here more"));
+  put("settings", R"({"b":null})");
+  ASSERT_TRUE(shows("two " + held + " here"));
+  ASSERT_TRUE(client_->remove(ctx_, api::ConfigMap::kType, {"default", "late"}));
+  ASSERT_TRUE(shows("two " + held));
+  const json::Value label = *json::parse(R"({"metadata":{"labels":{"tier":"gold"}}})");
+  ASSERT_TRUE(client_->patch(ctx_, api::Pod::kType, {"default", "live"}, kube::PatchType::Merge,
+                             label, {}));
+  ASSERT_TRUE(shows("two " + held + " gold"));
+  EXPECT_EQ(get("live").status.container_statuses[0].restart_count, 0);
+}
+
+TEST_F(NodeAgentTest, AFailedInitContainerIsTriedAgainInPlace) {
+  // Without namespaces /dev/termination-log is the host's; the log's end stands in for it.
+  const std::string say = agent_->isolation_note().empty()
+                              ? "echo noise; echo not yet > /dev/termination-log"
+                              : "echo not yet";
+  json::Value pod =
+      shell_pod("steps", "wc -l < /data/first; wc -l < /data/second",
+                R"(,"volumeMounts":[{"name":"data","mountPath":"/data"}])",
+                R"(,"restartPolicy":"OnFailure","volumes":[{"name":"data","emptyDir":{}}],
+         "initContainers":[
+           {"name":"first","image":"test-image","command":["sh","-c","echo x >> /data/first"],"volumeMounts":[{"name":"data","mountPath":"/data"}]},
+           {"name":"second","image":"test-image","volumeMounts":[{"name":"data","mountPath":"/data"}],"command":["sh","-c",
+             "echo x >> /data/second; [ -e /data/go ] && exit 0; )" +
+                    say + R"(; exit 7"]}])");
+  create(pod);
+  const auto second = [&] {
+    const auto statuses = get("steps").status.init_container_statuses;
+    return statuses.size() == 2 ? statuses[1] : api::ContainerStatus();
+  };
+  ASSERT_TRUE(wait([&] { return second().restart_count >= 2; }));
+  const api::Pod between = get("steps");
+  EXPECT_EQ(between.status.phase, "Pending");
+  EXPECT_THAT(between.status.pod_ip, testing::StartsWith("127.33."));
+  ASSERT_TRUE(second().last_state.terminated);
+  EXPECT_EQ(second().last_state.terminated->exit_code, 7);
+  EXPECT_EQ(second().last_state.terminated->message, "not yet\n");
+  ASSERT_TRUE(base::write_file_atomic(
+      directory_ / "node" / "pods" / between.metadata.uid / "_volumes" / "data" / "go", "", 0644));
+  ASSERT_TRUE(wait_phase("steps", "Succeeded"));
+  const int runs = second().restart_count + 1;
+  EXPECT_EQ(log("steps"), "1\n" + std::to_string(runs) + "\n");
+  EXPECT_EQ(get("steps").status.init_container_statuses[0].restart_count, 0);
+}
+
 TEST_F(NodeAgentTest, PodsThatFitNowhereSayWhyAndAreBoundWhenTheyDo) {
   create(shell_pod("gpu", "sleep 60", R"(,"resources":{"limits":{"nvidia.com/gpu":"1"}})"));
   const auto scheduled = [&] {

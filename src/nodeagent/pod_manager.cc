@@ -20,6 +20,12 @@ std::string run_name(const std::string& uid, const std::string& container) {
   return uid + "/" + container;
 }
 
+/// Whether downwardAPI volumes show the two differently.
+bool shows_differently(const api::Pod& before, const api::Pod& after) {
+  return before.metadata.labels != after.metadata.labels ||
+         before.metadata.annotations != after.metadata.annotations;
+}
+
 /// Removes the object; that it is gone already is what was wanted.
 base::Status remove_object(const base::Context& ctx, kube::Client& client, const api::Pod& pod) {
   kube::DeleteOptions options;
@@ -73,9 +79,26 @@ bool PodManager::is_running(const std::string& uid, const std::string& container
   });
 }
 
+void PodManager::volumes_changed(const api::ObjectKey& key) {
+  stale_.with([&](auto& stale) { stale.insert(key); });
+  deps_.enqueue(key);
+}
+
+bool PodManager::take_stale(const api::ObjectKey& key) {
+  return stale_.with([&](auto& stale) { return stale.erase(key) > 0; });
+}
+
+std::vector<PodManager::Mail> PodManager::take_mail(const api::ObjectKey& key) {
+  return mailbox_.with([&](auto& mailbox) {
+    auto node = mailbox.extract(key);
+    return node ? std::move(node.mapped()) : std::vector<Mail>();
+  });
+}
+
 base::Result<kube::Requeue> PodManager::reconcile(const base::Context& ctx,
                                                   const api::ObjectKey& key) {
   const std::shared_ptr<const api::Pod> pod = deps_.pods.get(key);
+  bool stale = take_stale(key);
   Entry* entry = find_entry(key);
   const bool is_other = entry && (!pod || pod->metadata.uid != entry->record.uid);
   if (!entry) {
@@ -88,6 +111,7 @@ base::Result<kube::Requeue> PodManager::reconcile(const base::Context& ctx,
     entry = fresh.get();
     entries_.with([&](auto& entries) { entries[key] = std::move(fresh); });
   } else if (!is_other) {
+    stale = stale || shows_differently(*entry->pod, *pod);
     entry->pod = pod;
   }
   Worker worker(ctx, *this, key, *entry);
@@ -104,11 +128,7 @@ base::Result<kube::Requeue> PodManager::reconcile(const base::Context& ctx,
                                          kDefaultGracePeriod.count());
     record.grace = std::chrono::seconds(grace);
   }
-  std::vector<Mail> mail = mailbox_.with([&](auto& mailbox) {
-    auto node = mailbox.extract(key);
-    return node ? std::move(node.mapped()) : std::vector<Mail>();
-  });
-  for (const Mail& letter : mail) worker.apply(letter);
+  for (const Mail& letter : take_mail(key)) worker.apply(letter);
   const Plan plan = worker.act();
   if (record.removing && plan.all_ended) {
     // The final word first, so that whoever watches learns how it ended.
@@ -121,10 +141,16 @@ base::Result<kube::Requeue> PodManager::reconcile(const base::Context& ctx,
     if (is_other && pod) deps_.enqueue(key);
     return kube::Requeue::none();
   }
+  kube::Requeue next;
+  if (stale && !record.removing) {
+    next.delay = worker.refresh_volumes();
+    if (next.delay) stale_.with([&](auto& keys) { keys.insert(key); });
+  }
   if (!is_other) TRY(worker.write_status());
-  if (!plan.wake_at) return kube::Requeue::none();
-  return kube::Requeue::after(
-      std::max(std::chrono::nanoseconds(0), *plan.wake_at - deps_.clock.steady()));
+  if (!plan.wake_at) return next;
+  return kube::Requeue::sooner(
+      next, kube::Requeue::after(
+                std::max(std::chrono::nanoseconds(0), *plan.wake_at - deps_.clock.steady())));
 }
 
 void PodManager::remove_leftovers(const base::Logger& log) const {

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -59,6 +61,9 @@ class PodManager final : public kube::Reconciler {
   /// synced.
   void remove_leftovers(const base::Logger& log) const;
 
+  /// Something that the pod's volumes show has changed; safe from any thread.
+  void volumes_changed(const api::ObjectKey& key);
+
   /// Ends probes and hooks; no reconcile may follow. Containers can then be ended.
   void stop();
 
@@ -82,11 +87,14 @@ class PodManager final : public kube::Reconciler {
     json::Value written_status;                 ///< Null before the first write.
     std::vector<api::PodCondition> conditions;  ///< As written; the cache may lag behind them.
     bool begun = false;                         ///< A worker has taken it on.
+    std::string volume_error;                   ///< Of the latest refresh; "" when it went well.
   };
   class Worker;
 
   void deliver(const std::string& runtime_id, News news);
   Entry* find_entry(const api::ObjectKey& key);
+  std::vector<Mail> take_mail(const api::ObjectKey& key);
+  bool take_stale(const api::ObjectKey& key);
 
   Deps deps_;
   Options options_;
@@ -94,6 +102,7 @@ class PodManager final : public kube::Reconciler {
   base::Guarded<std::map<api::ObjectKey, std::unique_ptr<Entry>>> entries_;
   base::Guarded<std::map<std::string, api::ObjectKey>> runs_;  ///< Runtime id to pod.
   base::Guarded<std::map<api::ObjectKey, std::vector<Mail>>> mailbox_;
+  base::Guarded<std::set<api::ObjectKey>> stale_;  ///< Pods whose volumes have to be looked at.
   base::Guarded<std::map<std::string, int>>
       running_;                     ///< `uid/container` to the restart that runs.
   std::unique_ptr<Prober> prober_;  ///< Last: its threads use the rest.

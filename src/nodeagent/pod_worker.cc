@@ -382,6 +382,25 @@ void PodManager::Worker::send_signal(const ContainerRecord& record, int signal) 
   if (!manager_.deps_.runtime.signal(record.runtime_id, signal)) return;
 }
 
+std::optional<std::chrono::milliseconds> PodManager::Worker::refresh_volumes() {
+  // A start makes the volumes anyway.
+  const bool runs = std::ranges::any_of(record_.containers, [](const auto& container) {
+    return container.second.phase == ContainerPhase::Running;
+  });
+  if (!runs) return std::nullopt;
+  const base::Status written = nodeagent::refresh_volumes(
+      addressed_pod(), manager_.options_.files.volumes_dir(record_.uid), manager_.deps_.configs);
+  const std::string message = written ? std::string() : written.error().message();
+  if (!written && message != entry_.volume_error)
+    record_event(kube::EventType::Warning, "FailedMount", message);
+  entry_.volume_error = message;
+  if (written || written.error().code() == base::ErrorCode::NotFound ||
+      written.error().code() == base::ErrorCode::Invalid) {
+    return std::nullopt;
+  }
+  return kConfigRetryFirst;
+}
+
 // --- results ------------------------------------------------------------------------------------
 
 base::Status PodManager::Worker::write_status() {

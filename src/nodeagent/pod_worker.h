@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,6 +25,9 @@ class PodManager::Worker {
   void apply(const Mail& mail);
   /// Acts until nothing is left to do now; returns the last plan.
   Plan act();
+  /// Shows running containers what the objects behind their volumes hold now. Returns when to try
+  /// again; nothing when only a change of an object can help.
+  std::optional<std::chrono::milliseconds> refresh_volumes();
   base::Status write_status();
   /// Forgets the pod's files and address. Nothing of it may run any more.
   void clean_up();

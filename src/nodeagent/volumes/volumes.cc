@@ -5,50 +5,25 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
+#include <utility>
 
 #include "base/encoding.h"
 #include "base/file.h"
-#include "nodeagent/limits.h"
+#include "nodeagent/volumes/payload.h"
 
 namespace nodeagent {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr mode_t kDefaultFileMode = 0644;
-
-struct VolumeFile {
-  std::string content;
-  mode_t mode = kDefaultFileMode;
-};
-using Files = std::map<std::string, VolumeFile>;
+using Files = VolumeFiles;
 
 base::Status make_directory(const std::string& path, mode_t mode = 0755) {
   std::error_code error;
   fs::create_directories(path, error);
   if (error) return base::system_error("creating " + path, error.value());
   ::chmod(path.c_str(), mode);
-  return {};
-}
-
-/// False for paths that are absolute or climb out of their directory.
-bool stays_inside(const std::string& relative) {
-  const fs::path path(relative);
-  return !relative.empty() && path.is_relative() &&
-         std::ranges::none_of(path, [](const fs::path& part) { return part == ".."; });
-}
-
-base::Status write_files(const std::string& directory, const Files& files) {
-  TRY(make_directory(directory));
-  for (const auto& [name, file] : files) {
-    if (!stays_inside(name)) {
-      return base::Error(base::ErrorCode::Invalid,
-                         fmt::format("path '{}' must stay inside the volume", name));
-    }
-    const fs::path path = fs::path(directory) / name;
-    TRY(make_directory(path.parent_path().string()));
-    TRY(base::write_file_atomic(path, file.content, file.mode));
-  }
   return {};
 }
 
@@ -179,16 +154,16 @@ std::string kind_of(const api::VolumeSource& source) {
   return members.empty() ? "unknown" : std::string(members.begin()->key());
 }
 
-base::Result<std::string> prepare_volume(const api::Pod& pod, const api::Volume& volume,
-                                         const std::string& directory, ConfigSource& configs) {
-  const api::VolumeSource& source = volume.source;
+/// Whether the node makes the volume's files from objects of the API.
+bool is_made_of_objects(const api::VolumeSource& source) {
+  return source.config_map || source.secret || source.projected || source.downward_api;
+}
+
+/// What a volume that `is_made_of_objects` shows now.
+base::Result<Files> object_files(const api::Pod& pod, const api::VolumeSource& source,
+                                 ConfigSource& configs) {
   const std::string& ns = pod.metadata.ns;
-  constexpr mode_t kShared = 0777;
-  if (source.empty_dir) {
-    TRY(make_directory(directory, kShared));
-    return directory;
-  }
-  if (source.host_path) return host_path(*source.host_path);
+  if (source.projected) return projected_files(pod, *source.projected, configs);
   Files files;
   if (source.config_map) {
     TRY(add_object(configs.config_map(ns, source.config_map->name),
@@ -200,17 +175,34 @@ base::Result<std::string> prepare_volume(const api::Pod& pod, const api::Volume&
                    {"secret", source.secret->secret_name, source.secret->items,
                     source.secret->default_mode, source.secret->optional.value_or(false)},
                    files));
-  } else if (source.projected) {
-    files = TRY(projected_files(pod, *source.projected, configs));
-  } else if (source.downward_api) {
-    TRY(add_downward(pod, source.downward_api->items, source.downward_api->default_mode, files));
   } else {
+    TRY(add_downward(pod, source.downward_api->items, source.downward_api->default_mode, files));
+  }
+  return files;
+}
+
+base::Status write_objects(const api::Pod& pod, const api::VolumeSource& source,
+                           const std::string& directory, ConfigSource& configs) {
+  const Files files = TRY(object_files(pod, source, configs));
+  return write_payload(directory, files);
+}
+
+base::Result<std::string> prepare_volume(const api::Pod& pod, const api::Volume& volume,
+                                         const std::string& directory, ConfigSource& configs) {
+  const api::VolumeSource& source = volume.source;
+  constexpr mode_t kShared = 0777;
+  if (source.empty_dir) {
+    TRY(make_directory(directory, kShared));
+    return directory;
+  }
+  if (source.host_path) return host_path(*source.host_path);
+  if (!is_made_of_objects(source)) {
     return base::Error(
         base::ErrorCode::Invalid,
         fmt::format("kind {} is not supported on this node; use emptyDir or hostPath",
                     kind_of(source)));
   }
-  TRY(write_files(directory, files));
+  TRY(write_objects(pod, source, directory, configs));
   return directory;
 }
 
@@ -225,6 +217,41 @@ base::Result<VolumePaths> prepare_volumes(const api::Pod& pod, const std::string
                            fmt::format("volume \"{}\"", volume.name)));
   }
   return paths;
+}
+
+base::Status refresh_volumes(const api::Pod& pod, const std::string& volumes_dir,
+                             ConfigSource& configs) {
+  base::Status outcome;
+  for (const api::Volume& volume : pod.spec.volumes) {
+    if (!is_made_of_objects(volume.source)) continue;
+    base::Status written = base::with_context(
+        write_objects(pod, volume.source, volumes_dir + "/" + volume.name, configs),
+        fmt::format("volume \"{}\"", volume.name));
+    if (!written && outcome) outcome = std::move(written);
+  }
+  return outcome;
+}
+
+std::string volume_reference(std::string_view kind, const api::ObjectKey& key) {
+  return fmt::format("{}/{}/{}", kind, key.ns, key.name);
+}
+
+std::vector<std::string> volume_references(const api::Pod& pod) {
+  std::set<std::string> references;
+  const auto add = [&](std::string_view kind, const std::string& name) {
+    references.insert(volume_reference(kind, {pod.metadata.ns, name}));
+  };
+  for (const api::Volume& volume : pod.spec.volumes) {
+    const api::VolumeSource& source = volume.source;
+    if (source.config_map) add(api::ConfigMap::kType.kind, source.config_map->name);
+    if (source.secret) add(api::Secret::kType.kind, source.secret->secret_name);
+    if (!source.projected) continue;
+    for (const api::VolumeProjection& part : source.projected->sources) {
+      if (part.config_map) add(api::ConfigMap::kType.kind, part.config_map->name);
+      if (part.secret) add(api::Secret::kType.kind, part.secret->name);
+    }
+  }
+  return {references.begin(), references.end()};
 }
 
 base::Result<std::vector<Mount>> container_mounts(const api::Container& container,
