@@ -122,6 +122,8 @@ TEST(Yaml, NamesTheMistake) {
   EXPECT_THAT(parse_yaml("a: [1\n").error().message(), testing::HasSubstr("invalid YAML at line"));
   EXPECT_THAT(parse_yaml(std::string_view("a: b\nc: ,x[\0\0: 2\n", 16)).error().message(),
               testing::HasSubstr("line 2: control character 0x00"));
+  EXPECT_THAT(parse_yaml(",re0\"\nada: a, i/a:0/a:1}\n").error().message(),
+              testing::HasSubstr("unexpected text"));
   EXPECT_THAT(parse_yaml("a: 1\na: 2\n").error().message(), testing::HasSubstr("appears twice"));
 }
 

@@ -1,11 +1,13 @@
 #include "json/yaml.h"
 
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <charconv>
 #include <set>
+#include <sstream>
 
 namespace json {
 namespace {
@@ -157,6 +159,42 @@ std::size_t YamlDocument::line_of(std::string_view path) const {
   }
 }
 
+namespace {
+
+/// Sees that every document begins after the one before: from some texts with a stray bracket
+/// yaml-cpp makes empty documents without end.
+class ProgressCheck final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (mark.pos <= last_) throw YamlMistake{mark, "unexpected text"};
+    last_ = mark.pos;
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+ private:
+  int last_ = -1;
+};
+
+void check_documents(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  ProgressCheck check;
+  while (parser.HandleNextDocument(check)) {
+  }
+}
+
+}  // namespace
+
 base::Result<std::vector<YamlDocument>> parse_yaml(std::string_view text) {
   // YAML has no control characters (1.2, 5.1), and yaml-cpp never returns from some texts with NUL.
   const auto wrong = std::find_if(text.begin(), text.end(), [](char c) {
@@ -169,8 +207,10 @@ base::Result<std::vector<YamlDocument>> parse_yaml(std::string_view text) {
                     std::count(text.begin(), wrong, '\n') + 1, static_cast<int>(*wrong)));
   }
   try {
+    const std::string copy(text);
+    check_documents(copy);
     std::vector<YamlDocument> documents;
-    for (const YAML::Node& node : YAML::LoadAll(std::string(text))) {
+    for (const YAML::Node& node : YAML::LoadAll(copy)) {
       if (node.IsNull()) continue;
       YamlDocument document;
       document.value = Converter(document.lines).convert(node, "", 0);
