@@ -9,6 +9,7 @@
 #include <optional>
 #include <stop_token>
 
+#include "apps/kaito/convert_command.h"
 #include "apps/kaito/image_admin.h"
 #include "apps/kaito/model_pull.h"
 #include "apps/kaito/registry_access.h"
@@ -223,14 +224,15 @@ void add_remove(CLI::App& model, Session& session) {
 }  // namespace
 
 void add_model_commands(CLI::App& app, Session& session) {
-  CLI::App* model =
-      app.add_subcommand("model", "Model files as images: import, pull, list, inspect, rm");
+  CLI::App* model = app.add_subcommand(
+      "model", "Model files as images: import, pull, list, inspect, rm, convert");
   model->require_subcommand(1);
   add_import(*model, session);
   add_pull(*model, session);
   add_list(*model, session);
   add_inspect(*model, session);
   add_remove(*model, session);
+  add_convert_command(*model, session);
 }
 
 }  // namespace kaito

@@ -7,6 +7,7 @@ import argparse
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import tempfile
 import threading
 import time
 import traceback
+import unicodedata
 
 import openai
 
@@ -483,6 +485,44 @@ def test_adapters_change_while_answers_run():
                 time.sleep(0.05)
         finally:
             expect(server.stop(), 0)
+
+
+def sample_texts(count):
+    """Texts of many kinds: words, digits, marks, and any characters of Unicode that stand for themselves."""
+    rng = random.Random(7)
+    texts = ["Hello world", " two  spaces ", "a\n\nb\t c", "1234 5.678", "\u00bd\u00b2\u0664", "caf\u00e9 na\u00efve", "\u65e5\u672c\u8a9e",
+             "\U0001f600!", "don't we'll", "<|im_end|> x <|im_start|>", "<|user|> a <|end|>", "x" * 300]
+    for _ in range(count):
+        texts.append("".join(rng.choice((chr(rng.randrange(32, 127)), chr(rng.randrange(0xa1, 0x250)),
+                                         chr(rng.randrange(0x3041, 0x9fff)), rng.choice("  \n\t0123456789")))
+                             for _ in range(rng.randrange(1, 30))))
+    return [unicodedata.normalize("NFC", text) for text in texts]
+
+
+def test_converted_models_keep_their_tokens():
+    """GGUF -> Hugging Face folder -> GGUF: tokens of the server and of Hugging Face's own library agree."""
+    import tokenizers  # pylint: disable=import-outside-toplevel
+    kaito = os.path.join(os.path.dirname(os.path.abspath(OPTIONS.server)), "kaito")
+    assert os.path.exists(kaito), f"{kaito} is not built"
+    with tempfile.TemporaryDirectory() as folder:
+        tiny = os.path.join(folder, "tiny.gguf")
+        subprocess.run([sys.executable, os.path.join(ROOT, "tests", "support", "make_tiny_gguf.py"), "--family", "phi3",
+                        "--context", "1024", "--out", tiny], check=True)
+        for number, model in enumerate((OPTIONS.model, tiny)):
+            directory, back = os.path.join(folder, f"hf{number}"), os.path.join(folder, f"back{number}.gguf")
+            subprocess.run([kaito, "model", "convert", model, directory], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([kaito, "model", "convert", directory, back], check=True, stdout=subprocess.DEVNULL)
+            library = tokenizers.Tokenizer.from_file(os.path.join(directory, "tokenizer.json"))
+            server = Server(back, "--ctx-size", "1024")
+            try:
+                for text in sample_texts(300):
+                    status, _, body = server.call("POST", "/tokenize", {"prompt": text, "add_special_tokens": False})
+                    expect(status, 200)
+                    # The server reads a user's markers as text; the library only without its added tokens.
+                    if "<|" not in text:
+                        expect(body["tokens"], library.encode(text, add_special_tokens=False).ids, repr(text))
+            finally:
+                expect(server.stop(), 0)
 
 
 def main():
