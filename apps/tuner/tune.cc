@@ -214,7 +214,8 @@ Result<void> Tuner::read_text(const base::Context& ctx) {
   code_ = ExitCode::Configuration;
   const fs::path file = options_.tokenizer.empty() ? model_path_ : options_.tokenizer;
   const base::Logger log = ctx.log().named("model");
-  vocabulary_ = TRY(fs::is_directory(file) ? model::load_hugging_face_vocabulary(file, log)
+  vocabulary_ = TRY(fs::is_directory(file) ? model::load_hugging_face_vocabulary(
+                                                 file, architecture_.vocabulary_size, log)
                                            : model::Vocabulary::load(file, log));
   if (static_cast<std::size_t>(vocabulary_->size()) > architecture_.vocabulary_size) {
     return Error(ErrorCode::Invalid,

@@ -188,7 +188,7 @@ class HuggingFaceFolders(Fixture):
         added = [{"id": len(texts) + place, "content": text, "special": True}
                  for place, text in enumerate(["<|im_start|>", "<|im_end|>"])]
         (folder / "tokenizer.json").write_text(json.dumps(
-            {"model": {"type": "BPE", "vocab": vocabulary, "merges": []}, "pre_tokenizer": {"type": "ByteLevel"},
+            {"model": {"type": "BPE", "vocab": vocabulary, "merges": []}, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False},
              "added_tokens": added}))
         (folder / "tokenizer_config.json").write_text(json.dumps(
             {"bos_token": None, "eos_token": "<|im_end|>", "chat_template": self.TEMPLATE}))

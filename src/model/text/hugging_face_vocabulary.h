@@ -1,8 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <string>
 
 #include "base/log.h"
 #include "base/result.h"
@@ -10,11 +10,10 @@
 
 namespace model {
 
-/// The vocabulary of a Hugging Face folder: `tokenizer.json` (BPE, of bytes or with byte fallback)
-/// with what tokenizer_config.json says of begin and end tokens, read through llama.cpp like every
-/// other. Errors: NotFound; Invalid for other kinds of tokenizers and unknown pre-tokenizers, which
-/// would cut text at other places than the model learned.
+/// The vocabulary of a Hugging Face folder for a model of `vocabulary_size` tokens, in the form
+/// that `convert_to_gguf` gives it, so that it is read like every other. Errors: those of
+/// `read_tokenizer`.
 base::Result<std::unique_ptr<Vocabulary>> load_hugging_face_vocabulary(
-    const std::filesystem::path& folder, const base::Logger& log);
+    const std::filesystem::path& folder, std::uint64_t vocabulary_size, const base::Logger& log);
 
 }  // namespace model
