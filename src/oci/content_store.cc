@@ -51,6 +51,7 @@ class Partial {
   base::UniqueFd file_;
   std::filesystem::path path_;
   std::uint64_t size_ = 0;
+  std::uint64_t written_back_ = 0;
   base::Sha256 hash_;
 };
 
@@ -130,6 +131,11 @@ Status Partial::append(std::string_view bytes) {
     size_ += static_cast<std::uint64_t>(written);
   }
   hash_.update(bytes);
+  if (size_ - written_back_ >= kWritebackBytes) {
+    ::sync_file_range(file_.get(), static_cast<off_t>(written_back_),
+                      static_cast<off_t>(size_ - written_back_), SYNC_FILE_RANGE_WRITE);
+    written_back_ = size_;
+  }
   return {};
 }
 
@@ -208,7 +214,7 @@ base::Result<std::filesystem::path> ContentStore::ensure(const base::Context& ct
     return digest_mismatch(fmt::format("the downloaded bytes have digest sha256:{}, expected {}",
                                        found, blob.digest.text()));
   }
-  TRY(publish(partial.fd(), temporary, target));
+  TRY(publish(partial.fd(), temporary, target, options_.durability));
   return target;
 }
 

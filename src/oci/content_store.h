@@ -25,6 +25,8 @@ class ContentStore {
     std::filesystem::path root;
     /// Free bytes below a path; tests make disks small with it. Empty asks the system.
     std::function<base::Result<std::uint64_t>(const std::filesystem::path&)> available_bytes;
+    /// Whether a blob is on the disk, and not only in memory, when it gets its name.
+    base::Durability durability = base::Durability::Synced;
   };
 
   /// Creates the folders. Errors: Forbidden, `disk_full`.

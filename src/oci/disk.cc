@@ -33,13 +33,14 @@ Status sync_directory(const std::filesystem::path& directory) {
   return {};
 }
 
-Status publish(int fd, const std::filesystem::path& temporary,
-               const std::filesystem::path& target) {
-  if (::fchmod(fd, kBlobMode) != 0 || ::fsync(fd) != 0 ||
+Status publish(int fd, const std::filesystem::path& temporary, const std::filesystem::path& target,
+               base::Durability durability) {
+  const bool synced = durability == base::Durability::Synced;
+  if (::fchmod(fd, kBlobMode) != 0 || (synced && ::fsync(fd) != 0) ||
       ::rename(temporary.c_str(), target.c_str()) != 0) {
     return file_error(fmt::format("storing {}", target.string()), errno);
   }
-  return sync_directory(target.parent_path());
+  return synced ? sync_directory(target.parent_path()) : Status();
 }
 
 Status make_directories(const std::filesystem::path& directory) {

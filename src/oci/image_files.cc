@@ -14,6 +14,7 @@
 #include "oci/disk.h"
 #include "oci/failure.h"
 #include "oci/file_name.h"
+#include "oci/in_parallel.h"
 #include "oci/limits.h"
 #include "oci/place_file.h"
 #include "oci/unpack.h"
@@ -125,7 +126,7 @@ class Pull {
  private:
   Status lock();
   Status prepare();
-  base::Result<std::filesystem::path> fetch(const Descriptor& blob, const std::string& name);
+  Status fetch_all();
   Status unpack();
   Status move_in(const std::filesystem::path& folder);
   Status finish();
@@ -141,7 +142,6 @@ class Pull {
   ContentStore* store_ = nullptr;
   PulledImage pulled_;
   std::set<std::string> landed_;
-  std::uint64_t fetched_bytes_ = 0;
 };
 
 /// Holds the destination for this pull; the lock goes with the process.
@@ -165,6 +165,7 @@ Status Pull::prepare() {
   if (!store_) {
     ContentStore::Options own;
     own.root = work_;
+    own.durability = base::Durability::Cached;  // A node that lost power pulls again.
     own_store_ = TRY(ContentStore::open(std::move(own)));
     store_ = &*own_store_;
   }
@@ -175,23 +176,30 @@ Status Pull::prepare() {
   return store_->check_space(pulled_.downloaded_bytes);
 }
 
-base::Result<std::filesystem::path> Pull::fetch(const Descriptor& blob, const std::string& name) {
-  const auto download = [&](std::uint64_t offset, const ContentStore::Take& take) {
-    return client_.fetch_blob(ctx_, pulled_.image.reference, blob, offset, take);
+/// Downloads what the store lacks, several blobs at a time.
+Status Pull::fetch_all() {
+  std::vector<const Descriptor*> blobs;
+  for (const Descriptor& layer : pulled_.image.archives) blobs.push_back(&layer);
+  for (const ImageFile& file : pulled_.image.files) blobs.push_back(&file.blob);
+  SharedProgress shared(blobs.size(), pulled_.image.total_bytes(), progress_);
+  const auto fetch = [&](const base::Context& inner, std::size_t item) -> Status {
+    const Descriptor& blob = *blobs[item];
+    const auto download = [&](std::uint64_t offset, const ContentStore::Take& take) {
+      return client_.fetch_blob(inner, pulled_.image.reference, blob, offset, take);
+    };
+    TRY(base::with_context(store_->ensure(inner, blob, download, shared.callback(item)),
+                           blob.digest.text()));
+    return {};
   };
-  const std::uint64_t total = pulled_.image.total_bytes();
-  const auto report = [&](const Progress& part) {
-    if (progress_) progress_({fetched_bytes_ + part.done_bytes, total});
-  };
-  auto path = TRY(base::with_context(store_->ensure(ctx_, blob, download, report), name));
-  fetched_bytes_ += blob.bytes();
-  return path;
+  TRY(in_parallel(ctx_, blobs.size(), fetch));
+  shared.show();
+  return {};
 }
 
 Status Pull::unpack() {
   std::vector<LayerFile> layers;
   for (const Descriptor& layer : pulled_.image.archives)
-    layers.push_back({TRY(fetch(layer, layer.digest.text())), layer.digest.text()});
+    layers.push_back({store_->path_of(layer.digest), layer.digest.text()});
   const auto root = work_ / "root";
   std::error_code error;
   std::filesystem::remove_all(root, error);  // Of a pull that was killed.
@@ -243,9 +251,10 @@ base::Result<PulledImage> Pull::run(Image image) {
   TRY(lock());
   TRY(prepare());
   const base::UniqueFd hold = TRY(store_->hold(ctx_));
+  TRY(fetch_all());
   if (!pulled_.image.archives.empty()) TRY(unpack());
   for (const ImageFile& file : pulled_.image.files) {
-    const auto blob = TRY(fetch(file.blob, file.path));
+    const auto blob = store_->path_of(file.blob.digest);
     // A store of our own goes away at the end.
     const Placement placement =
         TRY(place_file(ctx_, blob, destination_, file.path,

@@ -12,6 +12,7 @@
 #include "oci/failure.h"
 #include "oci/file_name.h"
 #include "oci/hash_file.h"
+#include "oci/in_parallel.h"
 #include "oci/limits.h"
 
 namespace oci {
@@ -258,14 +259,12 @@ base::Result<PackedImage> pack_files(const base::Context& ctx, const std::filesy
 base::Result<Descriptor> push_image(const base::Context& ctx, RegistryClient& client,
                                     const Reference& ref, const PackedImage& packed,
                                     const ProgressCallback& progress) {
-  const std::uint64_t total = packed.layer_bytes();
-  std::uint64_t before = 0;
-  for (const PackedImage::Layer& layer : packed.layers) {
-    TRY(client.push_blob(ctx, ref, layer.blob, layer.file, [&](const Progress& part) {
-      if (progress) progress({before + part.done_bytes, total});
-    }));
-    before += layer.blob.bytes();
-  }
+  SharedProgress shared(packed.layers.size(), packed.layer_bytes(), progress);
+  TRY(in_parallel(ctx, packed.layers.size(), [&](const base::Context& inner, std::size_t item) {
+    const PackedImage::Layer& layer = packed.layers[item];
+    return client.push_blob(inner, ref, layer.blob, layer.file, shared.callback(item));
+  }));
+  shared.show();
   TRY(client.push_blob(ctx, ref, packed.config_descriptor, packed.config));
   return client.put_manifest(ctx, ref, packed.manifest);
 }

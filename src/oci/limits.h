@@ -22,7 +22,11 @@ inline constexpr int kMaxPages = 1000;  ///< Of a tag list or catalogue.
 
 /// Blobs from this size on are fetched in parts of kRangeBytes, several at a time.
 inline constexpr std::uint64_t kMinRangedBytes = 32 << 20;
-inline constexpr std::uint64_t kRangeBytes = 4 << 20;
+inline constexpr std::uint64_t kRangeBytes = 2 << 20;
+/// Blobs of one image that move at a time.
+inline constexpr std::size_t kParallelBlobs = 3;
+/// A download is sent on its way to the disk in steps of this, so that its end need not wait.
+inline constexpr std::uint64_t kWritebackBytes = 8 << 20;
 /// A server slower than this over the time of a stall counts as broken.
 inline constexpr double kMinBytesPerSecond = 1024;
 
