@@ -409,7 +409,7 @@ json::Value make_claim(const Observed& observed, const Options& options, const s
                                         {"values", json::Array{"0"}}});
   }
 
-  const std::string_view storage =
+  const std::string storage =
       observed.preset && !observed.preset->disk.empty() ? observed.preset->disk : "1024Gi";
   json::Object spec{
       {"requirements", std::move(requirements)},
