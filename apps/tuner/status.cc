@@ -12,7 +12,7 @@ using tuning::Phase;
 using tuning::Progress;
 
 constexpr std::chrono::milliseconds kTextInterval{200};
-constexpr std::chrono::milliseconds kJsonInterval{2000};
+constexpr std::chrono::milliseconds kJsonInterval{10'000};
 
 }  // namespace
 
