@@ -150,8 +150,9 @@ Status BlobDownload::once(const base::Context& ctx, Part part, std::uint64_t& po
   return {};
 }
 
-base::Result<std::string> BlobDownload::fetch_part(const base::Context& ctx, Part part) {
-  std::string bytes;
+base::Result<std::string> BlobDownload::fetch_part(const base::Context& ctx, Part part,
+                                                   std::string bytes) {
+  bytes.clear();
   bytes.reserve(part.end - part.begin);
   std::uint64_t position = part.begin;
   bool refused = false;
@@ -178,6 +179,8 @@ Status BlobDownload::in_parts(const base::Context& ctx, std::uint64_t& position,
   const std::stop_callback forward(ctx.stop(), [&] { stop.request_stop(); });
   const base::Context inner = ctx.with_stop(stop.get_token());
   std::vector<std::unique_ptr<base::Queue<Fetched>>> queues;
+  // Used buffers go round: fresh ones would cost as much in page faults as the transfer itself.
+  base::Queue<std::string> spare(2 * workers);
   std::vector<std::jthread> threads;
   for (std::uint64_t w = 0; w < workers; ++w)
     queues.push_back(std::make_unique<base::Queue<Fetched>>(1));
@@ -185,7 +188,8 @@ Status BlobDownload::in_parts(const base::Context& ctx, std::uint64_t& position,
     threads.emplace_back([&, w] {
       for (std::uint64_t i = w; i < count; i += workers) {
         const std::uint64_t begin = first + i * kRangeBytes;
-        Fetched fetched = fetch_part(inner, {begin, std::min(begin + kRangeBytes, blob_.bytes())});
+        Fetched fetched = fetch_part(inner, {begin, std::min(begin + kRangeBytes, blob_.bytes())},
+                                     spare.try_pop().value_or(std::string()));
         const bool good = fetched.has_value();
         if (!queues[w]->push(stop.get_token(), std::move(fetched)) || !good) return;
       }
@@ -203,6 +207,7 @@ Status BlobDownload::in_parts(const base::Context& ctx, std::uint64_t& position,
       result = take(**part);
       refused = !result;
       if (result) position += (*part)->size();
+      (void)spare.try_push(**std::move(part));
     }
   }
   stop.request_stop();

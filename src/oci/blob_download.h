@@ -35,7 +35,8 @@ class BlobDownload {
                           const RegistryClient::Take& take, bool& refused);
   base::Status once(const base::Context& ctx, Part part, std::uint64_t& position,
                     const RegistryClient::Take& take, bool& refused);
-  base::Result<std::string> fetch_part(const base::Context& ctx, Part part);
+  /// The part's bytes in the memory of `buffer`.
+  base::Result<std::string> fetch_part(const base::Context& ctx, Part part, std::string buffer);
   base::Status in_parts(const base::Context& ctx, std::uint64_t& position,
                         const RegistryClient::Take& take, bool& refused);
 
