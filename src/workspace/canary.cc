@@ -58,10 +58,10 @@ base::Status check_adapters(const base::Context& ctx, net::HttpClient& client,
     const auto state = json::find_string(adapter, "state");
     if (state == "loaded") continue;
     const auto id = json::find_string(adapter, "id");
-    if (state == "failed") {
-      return base::Error(base::ErrorCode::NotFound,
-                         fmt::format("adapter {}: {}", id, json::find_string(adapter, "message")));
-    }
+    // What failed to come is tried again by the server; its user has to know meanwhile.
+    const auto message = json::find_string(adapter, "message");
+    if (!message.empty())
+      return base::Error(base::ErrorCode::NotFound, fmt::format("adapter {}: {}", id, message));
     return base::Error(base::ErrorCode::Unavailable, fmt::format("adapter {} is {}", id, state));
   }
   return {};
@@ -224,6 +224,7 @@ CanaryProber::Probe token_probe(std::chrono::milliseconds timeout) {
     if (!client) return base::Error(base::ErrorCode::Internal, "no HTTP client");
     const base::Context limited = ctx.with_timeout(timeout);
     if (!target.adapters_revision.empty()) TRY(check_adapters(limited, *client, target));
+    if (!target.ready) return std::string();
     net::HttpClientRequest request;
     request.method = "POST";
     request.url = fmt::format("http://{}/v1/completions", target.address);

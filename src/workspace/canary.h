@@ -19,6 +19,7 @@ struct CanaryTarget {
   std::int32_t restarts = 0;
   std::string address;            ///< `10.0.0.7:5000`
   std::string adapters_revision;  ///< The adapters it is to follow; "" for any.
+  bool ready = true;              ///< Before it is, only its adapters are asked about.
   friend bool operator==(const CanaryTarget&, const CanaryTarget&) = default;
 };
 

@@ -165,6 +165,8 @@ base::Result<kube::Requeue> WorkspaceController::reconcile(const Ctx& ctx,
     state = observe_serving(*observed, *serving);
     if (state->rolled_out && state->canary_target && observed->preset) {
       canary = deps_.canary.result(key, *state->canary_target);
+    } else if (state->loading_target) {
+      canary = deps_.canary.result(key, *state->loading_target);
     } else {
       deps_.canary.forget(key);  // Its address may soon be another's.
     }

@@ -202,6 +202,9 @@ Verdict judge_inference(const StatusInputs& in) {
   if (in.state && in.state->rolled_out)
     return {true, "WorkspaceInferenceStatusSuccess", "Inference has been deployed successfully",
             false};
+  if (in.state && in.state->loading_target && in.canary.state == CanaryState::Failed &&
+      in.canary.code == base::ErrorCode::NotFound)
+    return {false, "AdapterNotLoaded", limited(in.canary.message), false};
   return {false, "WorkspaceInferenceStatusPending",
           in.state ? fmt::format("{} of {} pods of the current spec are ready",
                                  in.state->ready_replicas, in.state->replicas)
@@ -256,12 +259,18 @@ std::string where_the_adapter_is(const api::Workspace& workspace) {
   return output->image.empty() ? "the volume of tuning.output" : output->image;
 }
 
+/// The fault of the job's pods that was written down last; null when they had none.
+const api::Condition* recorded_fault(const Observed& observed) {
+  const auto* before = api::find_condition(observed.workspace->status.conditions, "JobStarted");
+  if (!before || before->status != "True") return nullptr;
+  return before->reason.starts_with("WorkspaceTuningJobStatus") ? nullptr : before;
+}
+
 /// The job's pods go when it fails: what they said last was written down before.
 std::string why_it_failed(const StatusInputs& in) {
+  if (const auto* fault = recorded_fault(in.observed)) return fault->message;
   const auto* before = api::find_condition(in.observed.workspace->status.conditions, "JobStarted");
-  if (before && before->reason != "WorkspaceTuningJobStatusStarted" &&
-      before->reason != "WorkspaceTuningJobStatusPending")
-    return before->message;
+  if (before && before->reason == "WorkspaceTuningJobStatusFailed") return before->message;
   for (const auto& condition : in.observed.job->status.conditions) {
     if (condition.type == "Failed" && condition.status == "True") return condition.message;
   }
@@ -288,12 +297,16 @@ Verdict judge_job(const StatusInputs& in) {
     return {false, "WorkspaceTuningJobStatusPending",
             in.nodes.ready ? "waiting for the job" : "waiting for nodes", false};
   }
-  if (const auto problem = find_fault(in.observed, [&](const api::Pod& pod) {
-        const api::OwnerReference* owner = api::find_controller(pod.metadata);
-        return owner && owner->uid == job->metadata.uid;
-      })) {
+  const auto counts = [&](const api::Pod& pod) {
+    const api::OwnerReference* owner = api::find_controller(pod.metadata);
+    return owner && owner->uid == job->metadata.uid;
+  };
+  if (const auto problem = find_fault(in.observed, counts))
     return {true, problem->reason, problem->message, false};
-  }
+  // The pods of a failing job go before it says so. What they said stays until a step is taken.
+  const auto* fault = recorded_fault(in.observed);
+  if (fault && !in.progress.starts_with("step"))
+    return {true, fault->reason, fault->message, false};
   return {true, "WorkspaceTuningJobStatusStarted",
           in.progress.empty() ? std::string("the job runs") : in.progress, false};
 }
@@ -343,7 +356,14 @@ ServingState observe_serving(const Observed& observed, const ServePlan& plan) {
   state.problem = find_fault(observed, counts);
   for (const auto& pod : observed.pods) {
     if (!counts(*pod)) continue;
-    if (!is_pod_ready(*pod)) continue;
+    if (!is_pod_ready(*pod)) {
+      const auto& containers = pod->status.container_statuses;
+      if (!plan.adapters_revision.empty() && !containers.empty() && containers[0].state.running)
+        state.loading_target = CanaryTarget{pod->metadata.uid, containers[0].restart_count,
+                                            fmt::format("{}:{}", pod->status.pod_ip, kServerPort),
+                                            plan.adapters_revision, false};
+      continue;
+    }
     ++state.ready_replicas;
     if (state.canary_target && pod->metadata.name > state.canary_pod) continue;
     std::int32_t restarts = 0;

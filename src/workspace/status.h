@@ -13,7 +13,9 @@ struct ServingState {
   std::int32_t replicas = 0;
   std::optional<CanaryTarget> canary_target;  ///< A ready pod of the current spec.
   std::string canary_pod;                     ///< Its name.
-  std::optional<Problem> problem;             ///< The most telling fault of a pod.
+  /// A running pod that may be waiting for its adapters, when none is ready.
+  std::optional<CanaryTarget> loading_target;
+  std::optional<Problem> problem;  ///< The most telling fault of a pod.
 };
 
 ServingState observe_serving(const Observed& observed, const ServePlan& plan);

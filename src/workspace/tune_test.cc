@@ -180,6 +180,11 @@ TEST(TuningStatus, KeepsWhyItFailedWhenThePodsAreGone) {
                                   .reason = "ContainerCrashLoopBackOff",
                                   .message = "container tuner: exit code 3: row 7 is no JSON"}};
   Observed seen = observed(workspace);
+  seen.claims = {claim(claim_name("uid-1", 0))};
+  add(seen, own_node("n"));
+  give_job(seen, "");
+  EXPECT_THAT(condition(status_of(seen), "JobStarted").message, HasSubstr("row 7 is no JSON"))
+      << "the pods go before the job says that it failed";
   give_job(seen, "Failed");
   const auto status = status_of(seen);
   EXPECT_THAT(condition(status, "WorkspaceReady").message, HasSubstr("row 7 is no JSON"));
