@@ -26,7 +26,7 @@ namespace {
 
 constexpr int kKills = 12;
 constexpr int kPushers = 3;
-constexpr int kImagesPerPusher = 8;
+constexpr int kImagesPerPusher = 24;
 
 base::Context soon() { return base::Context().with_timeout(std::chrono::seconds(60)); }
 
