@@ -29,15 +29,17 @@ struct DuckDb {
     char* deprecated_error_message;
     void* internal_data;
   };
+  /// Where a text of more than 12 bytes is.
+  struct Outside {
+    char prefix[4];
+    char pointer[8];
+  };
   /// Up to 12 bytes are inside, longer ones are pointed to.
   struct String {
     std::uint32_t length;
     union {
       char inlined[12];
-      struct {
-        char prefix[4];
-        char pointer[8];
-      } outside;
+      Outside outside;
     };
   };
   static_assert(sizeof(String) == 16);
