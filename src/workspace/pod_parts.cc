@@ -7,6 +7,8 @@
 namespace workspace {
 namespace {
 
+constexpr std::string_view kModelAuthPath = "/etc/kaito/model-auth";
+
 json::Object expression(std::string_view key, std::string_view op, json::Array values) {
   json::Object requirement{{"key", text(key)}, {"operator", text(op)}};
   if (!values.empty()) requirement["values"] = std::move(values);
@@ -93,13 +95,26 @@ std::string model_image(const api::PresetSpec& chosen, const model::Preset& pres
   return model::image_reference(preset, options.preset_registry);
 }
 
-json::Object model_puller(const std::string& image, const Options& options) {
+std::vector<std::string> pull_secrets(const api::PresetSpec& chosen) {
+  return chosen.preset_options ? chosen.preset_options->image_pull_secrets
+                               : std::vector<std::string>();
+}
+
+json::Object model_puller(const api::PresetSpec& chosen, const std::string& image,
+                          const Options& options) {
+  json::Array command = strings({"kaito", "model", "pull", image, "--store",
+                                 options.model_cache_path, "--output", kWeightsPath});
+  json::Array mounts{volume_mount("model-weights-volume", kWeightsPath),
+                     volume_mount("model-cache", options.model_cache_path)};
+  // The step pulls the model itself: what the kubelet may pull with does not reach it.
+  if (const auto secrets = pull_secrets(chosen); !secrets.empty()) {
+    add_credentials(command, kModelAuthPath, secrets);
+    mounts.push_back(volume_mount("model-auth", kModelAuthPath));
+  }
   return {{"name", "model-weights-downloader"},
           {"image", text(options.runtime_image)},
-          {"command", strings({"kaito", "model", "pull", image, "--store", options.model_cache_path,
-                               "--output", kWeightsPath})},
-          {"volumeMounts", json::Array{volume_mount("model-weights-volume", kWeightsPath),
-                                       volume_mount("model-cache", options.model_cache_path)}},
+          {"command", std::move(command)},
+          {"volumeMounts", std::move(mounts)},
           {"terminationMessagePolicy", "FallbackToLogsOnError"}};
 }
 
@@ -116,11 +131,15 @@ json::Object named_volume(std::string_view name, json::Object source) {
   return source;
 }
 
-json::Array model_volumes(const Options& options) {
-  return {empty_volume("model-weights-volume"),
-          json::Object{{"name", "model-cache"},
-                       {"hostPath", json::Object{{"path", text(options.model_cache_path)},
-                                                 {"type", "DirectoryOrCreate"}}}}};
+json::Array model_volumes(const api::PresetSpec& chosen, const Options& options) {
+  json::Array volumes{
+      empty_volume("model-weights-volume"),
+      json::Object{{"name", "model-cache"},
+                   {"hostPath", json::Object{{"path", text(options.model_cache_path)},
+                                             {"type", "DirectoryOrCreate"}}}}};
+  if (const auto secrets = pull_secrets(chosen); !secrets.empty())
+    volumes.push_back(credentials_volume("model-auth", secrets));
+  return volumes;
 }
 
 json::Object gpu_resources(const Observed& observed) {
@@ -138,6 +157,14 @@ json::Object credentials_volume(std::string_view name, const std::vector<std::st
         {"secret", json::Object{{"name", text(secret)}, {"items", json::Array{item}}}}});
   }
   return {{"name", text(name)}, {"projected", json::Object{{"sources", std::move(sources)}}}};
+}
+
+void add_credentials(json::Array& command, std::string_view path,
+                     const std::vector<std::string>& secrets) {
+  for (const std::string& secret : secrets) {
+    command.emplace_back("--authfile");
+    command.emplace_back(text(fmt::format("{}/{}.json", path, secret)));
+  }
 }
 
 json::Array secret_references(const std::vector<std::string>& secrets) {

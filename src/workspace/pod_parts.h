@@ -33,19 +33,26 @@ void place_pod(json::Object& spec, const Observed& observed, const NodePlan& nod
 std::string model_image(const api::PresetSpec& chosen, const model::Preset& preset,
                         const Options& options);
 
+/// Secrets with which the preset's image is pulled.
+std::vector<std::string> pull_secrets(const api::PresetSpec& chosen);
+
 /// The init container that lands the model in `kWeightsPath`, with the node's cache at hand.
-json::Object model_puller(const std::string& image, const Options& options);
+json::Object model_puller(const api::PresetSpec& chosen, const std::string& image,
+                          const Options& options);
 json::Object volume_mount(std::string_view name, std::string_view path);
 json::Object empty_volume(std::string_view name);
 /// `volume`, a volume source as users write it, under a name.
 json::Object named_volume(std::string_view name, json::Object source);
-/// The volumes of `model_puller`: the model's place and the node's cache.
-json::Array model_volumes(const Options& options);
+/// The volumes of `model_puller`: the model's place, the node's cache, credentials if needed.
+json::Array model_volumes(const api::PresetSpec& chosen, const Options& options);
 /// All GPUs of the instance type, as limits and requests; empty where it has none.
 json::Object gpu_resources(const Observed& observed);
 
 /// A volume of registry credentials: `SECRET.json` for each Secret of type dockerconfigjson.
 json::Object credentials_volume(std::string_view name, const std::vector<std::string>& secrets);
+/// Adds flags of `kaito` that name the files of such a volume, mounted at `path`.
+void add_credentials(json::Array& command, std::string_view path,
+                     const std::vector<std::string>& secrets);
 /// References for `imagePullSecrets`.
 json::Array secret_references(const std::vector<std::string>& secrets);
 

@@ -121,15 +121,15 @@ json::Object main_container(const Observed& observed, const Options& options) {
 
 json::Object preset_pod(const Observed& observed, const std::string& image,
                         const Options& options) {
-  json::Array volumes = model_volumes(options);
+  const api::PresetSpec& preset = *observed.serves->preset;
+  json::Array volumes = model_volumes(preset, options);
   add_adapter_volumes(observed, volumes);
-  json::Object spec{{"initContainers", json::Array{model_puller(image, options)}},
+  json::Object spec{{"initContainers", json::Array{model_puller(preset, image, options)}},
                     {"containers", json::Array{main_container(observed, options)}},
                     {"volumes", std::move(volumes)},
                     {"terminationGracePeriodSeconds", 30}};
-  const auto& preset = *observed.serves->preset;
-  if (preset.preset_options && !preset.preset_options->image_pull_secrets.empty())
-    spec["imagePullSecrets"] = secret_references(preset.preset_options->image_pull_secrets);
+  if (const auto secrets = pull_secrets(preset); !secrets.empty())
+    spec["imagePullSecrets"] = secret_references(secrets);
   return spec;
 }
 

@@ -170,6 +170,10 @@ TEST(PlanServing, TakesTheImageOfAPrivatePreset) {
   const ServePlan made = plan(observed(workspace));
   EXPECT_EQ(made.model_image, "my.registry/llama:1");
   EXPECT_EQ(dump(pod_spec(made), "imagePullSecrets"), R"([{"name":"secret"}])");
+  const std::string pod = json::dump(pod_spec(made));
+  EXPECT_THAT(pod, HasSubstr(R"("--authfile","/etc/kaito/model-auth/secret.json")"))
+      << "the step that pulls the model has the secret, too";
+  EXPECT_THAT(pod, HasSubstr(R"({"name":"model-auth","mountPath":"/etc/kaito/model-auth"})"));
 }
 
 api::Workspace template_workspace() {

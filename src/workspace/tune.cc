@@ -64,15 +64,6 @@ json::Object step(std::string_view name, json::Array command, json::Array mounts
           {"terminationMessagePolicy", "FallbackToLogsOnError"}};
 }
 
-/// Names the files of a `credentials_volume` mounted at `path`.
-void add_credentials(json::Array& command, std::string_view path,
-                     const std::vector<std::string>& secrets) {
-  for (const std::string& secret : secrets) {
-    command.emplace_back("--authfile");
-    command.emplace_back(text(fmt::format("{}/{}.json", path, secret)));
-  }
-}
-
 json::Array push_command(const api::TuningSpec& tuning) {
   json::Array command = strings({"kaito", "image", "push", kResultsPath, tuning.output->image,
                                  "--kind", "adapter", "--model-name", tuning.preset->name});
@@ -143,7 +134,7 @@ json::Object tuner_step(const Observed& observed, const Options& options) {
 }
 
 json::Array job_volumes(const api::TuningSpec& tuning, const Options& options) {
-  json::Array volumes = model_volumes(options);
+  json::Array volumes = model_volumes(*tuning.preset, options);
   const auto& data = tuning.input->volume_source;
   volumes.push_back(data ? named_volume("data-volume", *data) : empty_volume("data-volume"));
   const auto& results = tuning.output->volume_source;
@@ -171,7 +162,8 @@ json::Object job_pod(const Observed& observed, const Options& options) {
     command.emplace_back("--check");
     steps.push_back(step("push-check", std::move(command), push_mounts(tuning), options));
   }
-  steps.push_back(model_puller(model_image(*tuning.preset, *observed.preset, options), options));
+  steps.push_back(model_puller(*tuning.preset,
+                               model_image(*tuning.preset, *observed.preset, options), options));
   if (auto data = data_step(*tuning.input, options)) steps.push_back(*std::move(data));
   steps.push_back(tuner_step(observed, options));
   if (pushes) {
@@ -185,8 +177,8 @@ json::Object job_pod(const Observed& observed, const Options& options) {
                     {"containers", json::Array{std::move(last)}},
                     {"volumes", job_volumes(tuning, options)},
                     {"terminationGracePeriodSeconds", kGraceSeconds}};
-  if (tuning.preset->preset_options && !tuning.preset->preset_options->image_pull_secrets.empty())
-    spec["imagePullSecrets"] = secret_references(tuning.preset->preset_options->image_pull_secrets);
+  if (const auto secrets = pull_secrets(*tuning.preset); !secrets.empty())
+    spec["imagePullSecrets"] = secret_references(secrets);
   return spec;
 }
 

@@ -68,12 +68,15 @@ kind: Workspace
 metadata: {name: serve}
 resource: {instanceType: Standard_NC6s_v3, labelSelector: {matchLabels: {apps: serve}}}
 inference:
-  preset: {name: smollm2-135m-instruct}
+  preset:
+    name: smollm2-135m-instruct
+    accessMode: private
+    presetOptions: {image: "$registry/kaito-smollm2-135m-instruct:latest", imagePullSecrets: [push]}
   adapters: [$1]
 YAML
 }
 serving "{source: {name: taught, image: '$registry/taught:1'}, strength: '1.0'}" | k apply -f - >/dev/null
-expect "a second Workspace serves the image" k wait --for=condition=WorkspaceReady workspace/serve --timeout=90s
+expect "a second Workspace serves the image, its model pulled with a secret" k wait --for=condition=WorkspaceReady workspace/serve --timeout=90s
 before=$(starts_of serve)
 expect "with its strength" output_has '"strength":1E0' adapters serve
 serving "{source: {name: taught, image: '$registry/taught:1'}, strength: '0.5'}" | k apply -f - >/dev/null
