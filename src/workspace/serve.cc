@@ -154,6 +154,9 @@ json::Object selector_labels(const Observed& observed) {
 /// Puts the operator's placement into a pod template and seals it with its hash.
 std::string seal_template(json::Object& pod_template, const Observed& observed,
                           const NodePlan& nodes, const Options& options) {
+  // Both are there before one is referred to: adding the other could move it.
+  pod_template["metadata"];
+  pod_template["spec"];
   json::Object& metadata = pod_template["metadata"].is_object()
                                ? pod_template["metadata"].as_object()
                                : pod_template["metadata"].emplace_object();

@@ -176,6 +176,15 @@ TEST(PlanServing, TakesTheImageOfAPrivatePreset) {
   EXPECT_THAT(pod, HasSubstr(R"({"name":"model-auth","mountPath":"/etc/kaito/model-auth"})"));
 }
 
+TEST(PlanServing, ATemplateWithoutASpecIsNoCrash) {
+  api::Workspace workspace = preset_workspace();
+  workspace.inference->preset.reset();
+  workspace.inference->pod_template = json::Object();
+  const ServePlan made = plan(observed(workspace));
+  EXPECT_TRUE(json::find_object(made.objects.back().object, "spec.template.spec"));
+  EXPECT_TRUE(json::find_object(made.objects.back().object, "spec.template.metadata.annotations"));
+}
+
 api::Workspace template_workspace() {
   api::Workspace made = preset_workspace();
   made.inference->preset.reset();

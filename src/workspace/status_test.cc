@@ -331,6 +331,7 @@ TEST_F(Status, ATemplateNeedsNoCanary) {
       {"spec", json::Object{{"containers", json::Array{json::Object{{"name", "c"}}}}}}};
   seen.workspace = std::make_shared<const api::Workspace>(workspace);
   seen.preset.reset();
+  resolve_phase(seen, {});
   add_pod(pod(true));
   compute();
   EXPECT_EQ(said("WorkspaceReady"), "True workspaceReady");
