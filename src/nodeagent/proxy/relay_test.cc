@@ -129,6 +129,9 @@ TEST(TcpRelay, ResetsClientsWhenNoBackendAnswers) {
   TcpRelay relay{base::Logger()};
   const auto port = relay.listen({kIp, 0}, {unused_address()});
   EXPECT_EQ(ask(*port, "q"), "(reset)");
+  // It counts after it closes.
+  for (int i = 0; i < 1000 && relay.counters().refused == 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
   EXPECT_EQ(relay.counters().refused, 1U);
 }
 
