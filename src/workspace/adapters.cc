@@ -17,10 +17,6 @@ constexpr std::string_view kCredentialsPath = "/etc/kaito/adapters-auth";
 constexpr std::string_view kFile = "adapters.yaml";
 constexpr std::size_t kRevisionDigits = 16;
 
-std::string config_name(const Observed& observed) {
-  return observed.workspace->metadata.name + "-adapters";
-}
-
 std::string adapter_path(const api::AdapterSpec& adapter) {
   return fmt::format("/mnt/adapter/{}", adapter.source->name);
 }
@@ -38,6 +34,10 @@ std::vector<std::string> pull_secrets(const Observed& observed) {
 std::string volume_name(std::size_t index) { return fmt::format("adapter-{}", index); }
 
 }  // namespace
+
+std::string adapters_config_name(std::string_view workspace) {
+  return fmt::format("{}-adapters", workspace);
+}
 
 std::optional<AdaptersConfig> adapters_config(const Observed& observed) {
   const auto& adapters = observed.serves->adapters;
@@ -57,11 +57,13 @@ std::optional<AdaptersConfig> adapters_config(const Observed& observed) {
   std::string revision = json::hash(entries).substr(0, kRevisionDigits);
   const json::Object file{{"revision", text(revision)}, {"adapters", std::move(entries)}};
   return AdaptersConfig{
-      with_hash(api::ConfigMap::kType,
-                {{"apiVersion", "v1"},
-                 {"kind", "ConfigMap"},
-                 {"metadata", object_metadata(*observed.workspace, config_name(observed))},
-                 {"data", json::Object{{kFile, text(json::dump_pretty(file))}}}}),
+      with_hash(
+          api::ConfigMap::kType,
+          {{"apiVersion", "v1"},
+           {"kind", "ConfigMap"},
+           {"metadata", object_metadata(*observed.workspace,
+                                        adapters_config_name(observed.workspace->metadata.name))},
+           {"data", json::Object{{kFile, text(json::dump_pretty(file))}}}}),
       std::move(revision)};
 }
 
@@ -87,7 +89,9 @@ void add_adapter_volumes(const Observed& observed, json::Array& volumes) {
   // Optional: a pod made before the first adapter follows it, too.
   volumes.push_back(json::Object{
       {"name", "adapters-config"},
-      {"configMap", json::Object{{"name", text(config_name(observed))}, {"optional", true}}}});
+      {"configMap",
+       json::Object{{"name", text(adapters_config_name(observed.workspace->metadata.name))},
+                    {"optional", true}}}});
   if (const auto secrets = pull_secrets(observed); !secrets.empty())
     volumes.push_back(credentials_volume("adapters-auth", secrets));
   const auto& adapters = observed.serves->adapters;

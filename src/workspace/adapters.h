@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "json/value.h"
 #include "workspace/desired.h"
@@ -17,7 +18,10 @@ struct AdaptersConfig {
   std::string revision;  ///< Of the list; servers name the one they follow.
 };
 
-/// The ConfigMap `<workspace>-adapters`; nothing when there are no adapters and never were. File
+/// `<workspace>-adapters`: the ConfigMap that lists them.
+std::string adapters_config_name(std::string_view workspace);
+
+/// That ConfigMap; nothing when there are no adapters and never were. File
 /// format: src/inference/README.md.
 std::optional<AdaptersConfig> adapters_config(const Observed& observed);
 

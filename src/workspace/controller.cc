@@ -9,6 +9,7 @@
 #include "api/nodeclaim/machine.h"
 #include "api/nodeclaim/nodeclaim.h"
 #include "api/workspace/names.h"
+#include "workspace/adapters.h"
 #include "workspace/tune.h"
 
 namespace workspace {
@@ -133,7 +134,7 @@ void WorkspaceController::forget(const api::ObjectKey& key) {
   status_writes_.forget(api::Workspace::kType, key);
   object_writes_.forget(api::StatefulSet::kType, key);
   object_writes_.forget(api::Job::kType, key);
-  object_writes_.forget(api::ConfigMap::kType, {key.ns, key.name + "-adapters"});
+  object_writes_.forget(api::ConfigMap::kType, {key.ns, adapters_config_name(key.name)});
   object_writes_.forget(api::Service::kType, key);
   object_writes_.forget(api::Service::kType, {key.ns, key.name + "-headless"});
 }

@@ -10,6 +10,7 @@
 #include "api/workspace/names.h"
 #include "kube/cache/informer.h"
 #include "kube/runtime/events.h"
+#include "workspace/adapters.h"
 #include "workspace/canary.h"
 #include "workspace/config_maps.h"
 #include "workspace/controller.h"
@@ -247,7 +248,7 @@ struct Operator::Parts final : public Observer {
       observed.config = found.object;
     }
     observed.job = jobs.get(key);
-    observed.adapters_config = own_configs.get({key.ns, key.name + "-adapters"});
+    observed.adapters_config = own_configs.get({key.ns, adapters_config_name(key.name)});
     resolve_phase(observed, deps.clock.now());
     observed.sku = model::find_sku(deps.options.cloud, observed.workspace->resource.instance_type);
     return observed;

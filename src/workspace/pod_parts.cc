@@ -142,6 +142,14 @@ json::Array model_volumes(const api::PresetSpec& chosen, const Options& options)
   return volumes;
 }
 
+void listen_at_pod_ip(json::Object& container) {
+  container["ports"] = json::Array{
+      json::Object{{"name", "http"}, {"containerPort", kServerPort}, {"protocol", "TCP"}}};
+  const json::Object field{{"apiVersion", "v1"}, {"fieldPath", "status.podIP"}};
+  container["env"] = json::Array{
+      json::Object{{"name", "POD_IP"}, {"valueFrom", json::Object{{"fieldRef", field}}}}};
+}
+
 json::Object gpu_resources(const Observed& observed) {
   const std::int64_t gpus = observed.sku ? observed.sku->gpu_count : 0;
   if (gpus == 0) return {};

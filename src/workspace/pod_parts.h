@@ -45,6 +45,8 @@ json::Object empty_volume(std::string_view name);
 json::Object named_volume(std::string_view name, json::Object source);
 /// The volumes of `model_puller`: the model's place, the node's cache, credentials if needed.
 json::Array model_volumes(const api::PresetSpec& chosen, const Options& options);
+/// Gives a container that serves HTTP its port and, as $(POD_IP), the address to listen at.
+void listen_at_pod_ip(json::Object& container);
 /// All GPUs of the instance type, as limits and requests; empty where it has none.
 json::Object gpu_resources(const Observed& observed);
 

@@ -101,19 +101,13 @@ json::Object main_container(const Observed& observed, const Options& options) {
       {"name", text(observed.workspace->metadata.name)},
       {"image", text(options.runtime_image)},
       {"command", std::move(command)},
-      {"ports", json::Array{json::Object{
-                    {"name", "http"}, {"containerPort", kServerPort}, {"protocol", "TCP"}}}},
-      {"env", json::Array{json::Object{
-                  {"name", "POD_IP"},
-                  {"valueFrom",
-                   json::Object{{"fieldRef", json::Object{{"apiVersion", "v1"},
-                                                          {"fieldPath", "status.podIP"}}}}}}}},
       {"volumeMounts", std::move(mounts)},
       // A ready model should not wait for the next look: start-up is checked every second.
       {"startupProbe", http_probe(1, 2, load_limit_seconds(observed.preset->weights_bytes()))},
       {"livenessProbe", http_probe(10, 5, 3)},
       {"readinessProbe", http_probe(5, 5, 2)},
       {"terminationMessagePolicy", "FallbackToLogsOnError"}};
+  listen_at_pod_ip(container);
   if (json::Object gpus = gpu_resources(observed); !gpus.empty())
     container["resources"] = std::move(gpus);
   return container;

@@ -8,6 +8,7 @@
 
 #include "api/workspace/names.h"
 #include "workspace/pod_parts.h"
+#include "workspace/tune.h"
 
 namespace workspace {
 namespace {
@@ -297,10 +298,7 @@ Verdict judge_job(const StatusInputs& in) {
     return {false, "WorkspaceTuningJobStatusPending",
             in.nodes.ready ? "waiting for the job" : "waiting for nodes", false};
   }
-  const auto counts = [&](const api::Pod& pod) {
-    const api::OwnerReference* owner = api::find_controller(pod.metadata);
-    return owner && owner->uid == job->metadata.uid;
-  };
+  const auto counts = [&](const api::Pod& pod) { return is_pod_of(*job, pod); };
   if (const auto problem = find_fault(in.observed, counts))
     return {true, problem->reason, problem->message, false};
   // The pods of a failing job go before it says so. What they said stays until a step is taken.

@@ -122,12 +122,7 @@ json::Object tuner_step(const Observed& observed, const Options& options) {
   command.emplace_back("--host");
   command.emplace_back("$(POD_IP)");
   json::Object container = step(kTuner, std::move(command), std::move(mounts), options);
-  container["env"] = json::Array{json::Object{
-      {"name", "POD_IP"},
-      {"valueFrom", json::Object{{"fieldRef", json::Object{{"apiVersion", "v1"},
-                                                           {"fieldPath", "status.podIP"}}}}}}};
-  container["ports"] = json::Array{
-      json::Object{{"name", "http"}, {"containerPort", kServerPort}, {"protocol", "TCP"}}};
+  listen_at_pod_ip(container);
   if (json::Object gpus = gpu_resources(observed); !gpus.empty())
     container["resources"] = std::move(gpus);
   return container;
@@ -233,11 +228,15 @@ Desired tuning_job(const Observed& observed, const NodePlan& nodes, const Option
           hash};
 }
 
+bool is_pod_of(const api::Job& job, const api::Pod& pod) {
+  const api::OwnerReference* owner = api::find_controller(pod.metadata);
+  return owner && owner->uid == job.metadata.uid;
+}
+
 std::optional<TunerPod> running_tuner(const Observed& observed) {
   if (!observed.job) return std::nullopt;
   for (const auto& pod : observed.pods) {
-    const api::OwnerReference* owner = api::find_controller(pod->metadata);
-    if (!owner || owner->uid != observed.job->metadata.uid || pod->status.pod_ip.empty()) continue;
+    if (!is_pod_of(*observed.job, *pod) || pod->status.pod_ip.empty()) continue;
     for (const auto* list :
          {&pod->status.init_container_statuses, &pod->status.container_statuses}) {
       for (const auto& container : *list) {
@@ -251,13 +250,14 @@ std::optional<TunerPod> running_tuner(const Observed& observed) {
 }
 
 std::optional<std::chrono::seconds> parse_duration(std::string_view text) {
+  constexpr std::chrono::seconds kLongest = std::chrono::years(100);  // In ns it fits 63 bits.
   if (text.empty()) return std::nullopt;
   std::chrono::seconds sum{0};
   while (!text.empty()) {
     std::int64_t count = 0;
     const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), count);
-    constexpr std::int64_t kMax = 100LL * 365 * 24 * 60 * 60;
-    if (code != std::errc{} || end == text.data() + text.size() || count < 0 || count > kMax)
+    if (code != std::errc{} || end == text.data() + text.size() || count < 0 ||
+        count > kLongest.count())
       return std::nullopt;
     switch (*end) {
       case 'h':
@@ -272,6 +272,7 @@ std::optional<std::chrono::seconds> parse_duration(std::string_view text) {
       default:
         return std::nullopt;
     }
+    if (sum > kLongest) return std::nullopt;
     text.remove_prefix(static_cast<std::size_t>(end - text.data()) + 1);
   }
   return sum;

@@ -28,6 +28,8 @@ Desired tuning_job(const Observed& observed, const NodePlan& nodes, const Option
 /// Whether the Job was made for another tuning than the workspace now asks for.
 bool is_outdated_job(const api::Workspace& workspace, const api::Job& job);
 
+bool is_pod_of(const api::Job& job, const api::Pod& pod);
+
 /// Where the running tuner tells its progress, once it runs: `10.0.0.7:5000`.
 struct TunerPod {
   std::string uid;
