@@ -25,23 +25,14 @@
 namespace {
 
 using base::ErrorCode;
+using conformance::context;
+using conformance::eventually;
 using provision::PodSummary;
 using testing::Contains;
 using namespace std::chrono_literals;
 
 constexpr api::ResourceType kCrd{"apiextensions.k8s.io", "v1", "customresourcedefinitions",
                                  "CustomResourceDefinition", false};
-
-base::Context context() { return base::Context().with_timeout(30s); }
-
-template <class Done>
-bool eventually(Done done) {
-  for (const auto limit = std::chrono::steady_clock::now() + 20s; !done();) {
-    if (std::chrono::steady_clock::now() > limit) return false;
-    std::this_thread::sleep_for(5ms);
-  }
-  return true;
-}
 
 class Provision : public testing::Test {
  protected:

@@ -26,6 +26,8 @@
 namespace {
 
 using base::ErrorCode;
+using conformance::context;
+using conformance::eventually;
 using testing::HasSubstr;
 using workspace::NodeProvisioner;
 using namespace std::chrono_literals;
@@ -34,17 +36,6 @@ constexpr api::ResourceType kCrd{"apiextensions.k8s.io", "v1", "customresourcede
                                  "CustomResourceDefinition", false};
 /// Long enough for every event on the way to arrive and be worked on.
 constexpr auto kQuiet = 600ms;
-
-base::Context context() { return base::Context().with_timeout(30s); }
-
-template <class Done>
-bool eventually(Done done) {
-  for (const auto limit = std::chrono::steady_clock::now() + 20s; !done();) {
-    if (std::chrono::steady_clock::now() > limit) return false;
-    std::this_thread::sleep_for(10ms);
-  }
-  return true;
-}
 
 json::Value parse(const std::string& text) { return json::parse(text).value(); }
 

@@ -15,6 +15,8 @@
 
 #include "base/file.h"
 #include "base/random.h"
+#include "base/test_support.h"
+#include "free_port.h"
 #include "oci/layout.h"
 #include "oci/model_image.h"
 #include "oci/registry_client.h"
@@ -31,24 +33,8 @@ constexpr int kImagesPerPusher = 24;
 base::Context soon() { return base::Context().with_timeout(std::chrono::seconds(60)); }
 
 std::string image_bytes(int pusher, int image) {
-  std::string bytes(static_cast<std::size_t>(300'000 + image * 100'000), '\0');
-  auto state = static_cast<std::uint32_t>(pusher * 100 + image + 1);
-  for (char& c : bytes) {
-    state = state * 1664525U + 1013904223U;
-    c = static_cast<char>(state >> 24);
-  }
-  return bytes;
-}
-
-int free_port() {
-  const base::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), length), 0);
-  EXPECT_EQ(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
-  return ntohs(address.sin_port);
+  return base::test::sample_bytes(static_cast<std::size_t>(300'000 + image * 100'000),
+                                  static_cast<std::uint32_t>(pusher * 100 + image + 1));
 }
 
 class KilledRegistry : public ::testing::Test {

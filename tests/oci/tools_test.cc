@@ -15,6 +15,8 @@
 
 #include "base/file.h"
 #include "base/random.h"
+#include "base/test_support.h"
+#include "free_port.h"
 #include "net/tls.h"
 #include "oci/layout.h"
 #include "oci/model_image.h"
@@ -47,27 +49,6 @@ bool have(const std::string& tool) {
 void run(const std::string& command) {
   const int status = std::system(("( " + command + " ) >command.log 2>&1").c_str());
   EXPECT_EQ(status, 0) << command << "\n" << base::read_file("command.log").value_or("");
-}
-
-std::string sample_bytes(std::size_t count) {
-  std::string bytes(count, '\0');
-  std::uint32_t state = 7;
-  for (char& c : bytes) {
-    state = state * 1664525U + 1013904223U;
-    c = static_cast<char>(state >> 24);
-  }
-  return bytes;
-}
-
-int free_port() {
-  const base::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), length), 0);
-  EXPECT_EQ(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
-  return ntohs(address.sin_port);
 }
 
 /// A child process that ends with the test.
@@ -173,7 +154,7 @@ class OciTools : public ::testing::Test {
 
   /// Pushes a model to docker-registry and pulls it back.
   void round_trip(oci::RegistryClient& client) {
-    const std::string bytes = sample_bytes(5'000'000);
+    const std::string bytes = base::test::sample_bytes(5'000'000, 7);
     ASSERT_TRUE(base::write_file_atomic("tiny.gguf", bytes, 0644));
     const auto ref = *oci::Reference::parse(docker_domain_ + "/team/kaito-tiny:0.1");
     const auto packed = *oci::pack_model(soon(), "tiny.gguf", {}, {});
@@ -298,7 +279,7 @@ TEST_F(OciTools, AKilledRegistryIsResumed) {
   options.backoff_first = std::chrono::milliseconds(50);
   const auto client = *oci::RegistryClient::create(std::move(options));
   ASSERT_NO_FATAL_FAILURE(start_docker_registry(*client, "", ""));
-  const std::string bytes = sample_bytes(40'000'000);
+  const std::string bytes = base::test::sample_bytes(40'000'000, 7);
   ASSERT_TRUE(base::write_file_atomic("big.gguf", bytes, 0644));
   const auto ref = *oci::Reference::parse(docker_domain_ + "/kaito-big:1");
   const auto packed = *oci::pack_model(soon(), "big.gguf", {}, {});
